@@ -1,1 +1,3 @@
-//! Placeholder of the first commit.
+//! `memsoak-record`: samples every Linux memory source at intervals into one SQLite file.
+
+pub mod source;

@@ -1,0 +1,283 @@
+//! What a parser hands over: the values of one sample, without allocation once it has grown.
+
+use std::ops::Range;
+
+/// A stored number. Missing is `Null`, never zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Value {
+    /// Not obtained.
+    #[default]
+    Null,
+    /// Whole numbers, kept exactly.
+    Int(i64),
+    /// Fractions (load averages, per cent).
+    Real(f64),
+}
+
+impl Value {
+    /// As a float, for judging and drawing; `None` when it was not obtained.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "judging needs 53 bits at the most"
+    )]
+    pub fn as_f64(self) -> Option<f64> {
+        match self {
+            Self::Null => None,
+            Self::Int(i) => Some(i as f64),
+            Self::Real(r) => Some(r),
+        }
+    }
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+/// The kernel prints unsigned 64-bit numbers, SQLite stores signed ones: what does not fit
+/// (a counter that went below zero, "no limit") is kept as the nearest float.
+impl From<u64> for Value {
+    #[expect(clippy::cast_precision_loss, reason = "documented above")]
+    fn from(value: u64) -> Self {
+        i64::try_from(value).map_or(Self::Real(value as f64), Self::Int)
+    }
+}
+
+impl From<f64> for Value {
+    fn from(value: f64) -> Self {
+        Self::Real(value)
+    }
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+/// A word about an entity that seldom changes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Label<'a> {
+    /// A number (pid, uid, object size).
+    Int(i64),
+    /// A truth (`reclaimable`).
+    Bool(bool),
+    /// The kernel's bytes, which need not be UTF-8.
+    Bytes(&'a [u8]),
+}
+
+#[derive(Clone, Debug)]
+enum LabelSlot {
+    Int(i64),
+    Bool(bool),
+    Bytes(Range<usize>),
+}
+
+#[derive(Clone, Debug)]
+struct Row {
+    key: Range<usize>,
+    name: Range<usize>,
+    labels: Range<usize>,
+    values: Range<usize>,
+}
+
+/// The rows of one sample.
+///
+/// A parser calls [`scalar`](Rows::scalar) for each key, or [`entity`](Rows::entity) for each thing
+/// (and [`label`](Rows::label) right after it). The writer finds out what is new, changed or gone.
+#[derive(Debug, Default)]
+pub struct Rows {
+    bytes: Vec<u8>,
+    values: Vec<Value>,
+    labels: Vec<(&'static str, LabelSlot)>,
+    rows: Vec<Row>,
+    incremental: bool,
+    gone: Vec<Range<usize>>,
+}
+
+/// One row as the writer sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct RowRef<'a> {
+    rows: &'a Rows,
+    row: &'a Row,
+}
+
+impl Rows {
+    /// Empties it and keeps its memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.values.clear();
+        self.labels.clear();
+        self.rows.clear();
+        self.gone.clear();
+        self.incremental = false;
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        start..self.bytes.len()
+    }
+
+    /// A key and its value.
+    pub fn scalar(&mut self, key: &[u8], value: impl Into<Value>) {
+        self.scalar_parts(&[key], value);
+    }
+
+    /// A key that is put together from parts (`node0.nr_anon_pages`), and its value.
+    pub fn scalar_parts(&mut self, parts: &[&[u8]], value: impl Into<Value>) {
+        let start = self.bytes.len();
+        for part in parts {
+            self.bytes.extend_from_slice(part);
+        }
+        let key = start..self.bytes.len();
+        let at = self.values.len();
+        self.values.push(value.into());
+        self.rows.push(Row {
+            name: key.clone(),
+            key,
+            labels: self.labels.len()..self.labels.len(),
+            values: at..self.values.len(),
+        });
+    }
+
+    /// A thing: what identifies it within its source and boot, the kernel's name for it, and its
+    /// stored columns in the order of the [`Spec`](crate::Spec).
+    pub fn entity(&mut self, key: &[u8], name: &[u8], values: &[Value]) {
+        let key = self.keep(key);
+        let name = self.keep(name);
+        let start = self.values.len();
+        self.values.extend_from_slice(values);
+        self.rows.push(Row {
+            key,
+            name,
+            labels: self.labels.len()..self.labels.len(),
+            values: start..self.values.len(),
+        });
+    }
+
+    /// A label of the entity that was added last.
+    pub fn label(&mut self, name: &'static str, value: Label<'_>) {
+        let slot = match value {
+            Label::Int(i) => LabelSlot::Int(i),
+            Label::Bool(b) => LabelSlot::Bool(b),
+            Label::Bytes(b) => LabelSlot::Bytes(self.keep(b)),
+        };
+        self.labels.push((name, slot));
+        if let Some(row) = self.rows.last_mut() {
+            row.labels.end = self.labels.len();
+        }
+    }
+
+    /// Says that rows which are not here are unchanged, not gone; what is gone is then named with
+    /// [`gone`](Rows::gone).
+    pub fn set_incremental(&mut self) {
+        self.incremental = true;
+    }
+
+    /// Names an entity that exists no longer (incremental rows only).
+    pub fn gone(&mut self, key: &[u8]) {
+        let key = self.keep(key);
+        self.gone.push(key);
+    }
+
+    /// Whether absent rows are unchanged rather than gone.
+    pub fn is_incremental(&self) -> bool {
+        self.incremental
+    }
+
+    /// The entities named as gone.
+    pub fn gone_keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.gone.iter().map(|range| &self.bytes[range.clone()])
+    }
+
+    /// The rows in order.
+    pub fn iter(&self) -> impl Iterator<Item = RowRef<'_>> {
+        self.rows.iter().map(|row| RowRef { rows: self, row })
+    }
+
+    /// The value of a scalar key or of an entity's first column, for tests and cross-checks.
+    pub fn value_of(&self, key: &[u8]) -> Option<Value> {
+        self.iter()
+            .find(|row| row.key() == key)
+            .and_then(|row| row.values().first().copied())
+    }
+}
+
+impl<'a> RowRef<'a> {
+    /// What identifies it.
+    pub fn key(&self) -> &'a [u8] {
+        &self.rows.bytes[self.row.key.clone()]
+    }
+
+    /// The kernel's name for it.
+    pub fn name(&self) -> &'a [u8] {
+        &self.rows.bytes[self.row.name.clone()]
+    }
+
+    /// Its stored columns.
+    pub fn values(&self) -> &'a [Value] {
+        &self.rows.values[self.row.values.clone()]
+    }
+
+    /// Its labels.
+    pub fn labels(&self) -> impl Iterator<Item = (&'static str, Label<'a>)> {
+        let rows = self.rows;
+        rows.labels[self.row.labels.clone()]
+            .iter()
+            .map(|(name, slot)| {
+                let label = match slot {
+                    LabelSlot::Int(i) => Label::Int(*i),
+                    LabelSlot::Bool(b) => Label::Bool(*b),
+                    LabelSlot::Bytes(range) => Label::Bytes(&rows.bytes[range.clone()]),
+                };
+                (*name, label)
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_come_back_as_they_were_put_in() {
+        let mut rows = Rows::default();
+        rows.entity(b"7.100", b"a b\xff", &[Value::Int(1), Value::Null]);
+        rows.label("pid", Label::Int(7));
+        rows.label("exe", Label::Bytes(b"x\n"));
+        rows.entity(b"8.100", b"c", &[Value::Int(2), Value::Real(0.5)]);
+        let all: Vec<_> = rows.iter().collect();
+        assert_eq!(all[0].name(), b"a b\xff");
+        assert_eq!(all[0].values(), &[Value::Int(1), Value::Null]);
+        assert_eq!(
+            all[0].labels().collect::<Vec<_>>(),
+            vec![("pid", Label::Int(7)), ("exe", Label::Bytes(b"x\n"))]
+        );
+        assert_eq!(all[1].key(), b"8.100");
+        assert_eq!(all[1].labels().count(), 0);
+        rows.clear();
+        assert!(rows.is_empty());
+    }
+
+    #[test]
+    fn a_number_that_sqlite_cannot_hold_is_kept_as_a_float_not_wrapped() {
+        assert_eq!(
+            Value::from(u64::MAX),
+            Value::Real(18_446_744_073_709_552_000.0)
+        );
+        assert_eq!(Value::from(5_u64), Value::Int(5));
+        assert_eq!(Value::from(None::<u64>), Value::Null);
+    }
+}
