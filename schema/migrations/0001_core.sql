@@ -129,14 +129,6 @@ CREATE TABLE event (
     data TEXT                     -- JSON
 ) STRICT;
 
--- The last keyframe of each source at or before each tick: from there on its rows give the picture.
-CREATE VIEW keyframe AS
-SELECT t.tick, s.source, s.name,
-       (SELECT k.tick FROM sample k
-        WHERE k.id < (t.tick + 1) << 24 AND k.keyframe = 1 AND k.source = s.source
-        ORDER BY k.id DESC LIMIT 1) AS keyframe_tick
-FROM tick t, source s;
-
 CREATE VIEW tick_wall AS
 SELECT t.tick, t.run, r.boot, t.boottime_us, t.late_us, t.missed, t.took_us, t.cpu_us,
        strftime('%Y-%m-%dT%H:%M:%fZ', (t.boottime_us +

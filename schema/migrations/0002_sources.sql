@@ -112,3 +112,112 @@ CREATE TABLE process (
     tick INTEGER GENERATED ALWAYS AS (id >> 24) VIRTUAL,
     entity INTEGER GENERATED ALWAYS AS (id & 0xffffff) VIRTUAL
 ) STRICT;
+
+-- The picture at a tick. max(id) makes SQLite take the other columns from that newest row; a newest
+-- row of NULLs is an entity that is gone.
+
+CREATE VIEW slabinfo_at AS
+SELECT t.tick, x.entity, e.name, x.active_objs, x.num_objs, x.objsize_bytes, x.objs_per_slab,
+       x.pages_per_slab, x.active_slabs, x.num_slabs, x.slab_pages, x.active_bytes,
+       max(x.id) >> 24 AS since_tick
+FROM tick t
+JOIN slabinfo x ON x.id >= (SELECT k.id >> 24 << 24 FROM sample k
+                       WHERE k.id < (t.tick + 1) << 24 AND k.keyframe = 1
+                         AND k.source = (SELECT source FROM source WHERE name = 'slabinfo')
+                       ORDER BY k.id DESC LIMIT 1)
+          AND x.id < (t.tick + 1) << 24
+JOIN entity e ON e.entity = x.entity
+GROUP BY t.tick, x.entity
+HAVING x.num_objs IS NOT NULL;
+
+CREATE VIEW vmallocinfo_at AS
+SELECT t.tick, x.entity, e.name, e.labels ->> '$.module' AS module, x.areas, x.size_bytes,
+       x.alloc_pages,
+       max(x.id) >> 24 AS since_tick
+FROM tick t
+JOIN vmallocinfo x ON x.id >= (SELECT k.id >> 24 << 24 FROM sample k
+                       WHERE k.id < (t.tick + 1) << 24 AND k.keyframe = 1
+                         AND k.source = (SELECT source FROM source WHERE name = 'vmallocinfo')
+                       ORDER BY k.id DESC LIMIT 1)
+          AND x.id < (t.tick + 1) << 24
+JOIN entity e ON e.entity = x.entity
+GROUP BY t.tick, x.entity
+HAVING x.areas IS NOT NULL;
+
+CREATE VIEW zoneinfo_at AS
+SELECT t.tick, x.entity, e.name, e.labels ->> '$.node' AS node, x.free_pages, x.boost_pages,
+       x.min_pages, x.low_pages, x.high_pages, x.promo_pages, x.spanned_pages, x.present_pages,
+       x.managed_pages, x.cma_pages, x.inactive_anon_pages, x.active_anon_pages,
+       x.inactive_file_pages, x.active_file_pages, x.unevictable_pages, x.write_pending_pages,
+       x.mlock_pages, x.bounce_pages, x.zspages_pages, x.free_cma_pages, x.pcp_count_pages,
+       x.pcp_high_pages, x.pcp_batch_pages,
+       max(x.id) >> 24 AS since_tick
+FROM tick t
+JOIN zoneinfo x ON x.id >= (SELECT k.id >> 24 << 24 FROM sample k
+                       WHERE k.id < (t.tick + 1) << 24 AND k.keyframe = 1
+                         AND k.source = (SELECT source FROM source WHERE name = 'zoneinfo')
+                       ORDER BY k.id DESC LIMIT 1)
+          AND x.id < (t.tick + 1) << 24
+JOIN entity e ON e.entity = x.entity
+GROUP BY t.tick, x.entity
+HAVING x.free_pages IS NOT NULL;
+
+CREATE VIEW buddyinfo_at AS
+SELECT t.tick, x.entity, e.name, e.labels ->> '$.node' AS node, x.free_order0, x.free_order1,
+       x.free_order2, x.free_order3, x.free_order4, x.free_order5, x.free_order6, x.free_order7,
+       x.free_order8, x.free_order9, x.free_order10, x.free_order11, x.free_order12, x.free_order13,
+       max(x.id) >> 24 AS since_tick
+FROM tick t
+JOIN buddyinfo x ON x.id >= (SELECT k.id >> 24 << 24 FROM sample k
+                       WHERE k.id < (t.tick + 1) << 24 AND k.keyframe = 1
+                         AND k.source = (SELECT source FROM source WHERE name = 'buddyinfo')
+                       ORDER BY k.id DESC LIMIT 1)
+          AND x.id < (t.tick + 1) << 24
+JOIN entity e ON e.entity = x.entity
+GROUP BY t.tick, x.entity
+HAVING x.free_order0 IS NOT NULL;
+
+CREATE VIEW pagetypeinfo_at AS
+SELECT t.tick, x.entity, e.name, e.labels ->> '$.node' AS node, e.labels ->> '$.zone' AS zone,
+       e.labels ->> '$.migratetype' AS migratetype, x.pageblocks, x.free_order0, x.free_order1,
+       x.free_order2, x.free_order3, x.free_order4, x.free_order5, x.free_order6, x.free_order7,
+       x.free_order8, x.free_order9, x.free_order10, x.free_order11, x.free_order12, x.free_order13,
+       max(x.id) >> 24 AS since_tick
+FROM tick t
+JOIN pagetypeinfo x ON x.id >= (SELECT k.id >> 24 << 24 FROM sample k
+                       WHERE k.id < (t.tick + 1) << 24 AND k.keyframe = 1
+                         AND k.source = (SELECT source FROM source WHERE name = 'pagetypeinfo')
+                       ORDER BY k.id DESC LIMIT 1)
+          AND x.id < (t.tick + 1) << 24
+JOIN entity e ON e.entity = x.entity
+GROUP BY t.tick, x.entity
+HAVING x.free_order0 IS NOT NULL;
+
+CREATE VIEW swaps_at AS
+SELECT t.tick, x.entity, e.name, x.size_kib, x.used_kib, x.priority,
+       max(x.id) >> 24 AS since_tick
+FROM tick t
+JOIN swaps x ON x.id >= (SELECT k.id >> 24 << 24 FROM sample k
+                       WHERE k.id < (t.tick + 1) << 24 AND k.keyframe = 1
+                         AND k.source = (SELECT source FROM source WHERE name = 'swaps')
+                       ORDER BY k.id DESC LIMIT 1)
+          AND x.id < (t.tick + 1) << 24
+JOIN entity e ON e.entity = x.entity
+GROUP BY t.tick, x.entity
+HAVING x.size_kib IS NOT NULL;
+
+CREATE VIEW process_at AS
+SELECT t.tick, x.entity, e.name, e.labels ->> '$.pid' AS pid, e.labels ->> '$.ppid' AS ppid,
+       e.labels ->> '$.uid' AS uid, e.labels ->> '$.exe' AS exe, x.rss_anon_kib, x.rss_file_kib,
+       x.rss_shmem_kib, x.rss_kib, x.vm_swap_kib, x.vm_size_kib, x.vm_pte_kib, x.threads, x.fds,
+       x.minor_faults, x.major_faults, x.cpu_ticks, char(x.state) AS state,
+       max(x.id) >> 24 AS since_tick
+FROM tick t
+JOIN process x ON x.id >= (SELECT k.id >> 24 << 24 FROM sample k
+                       WHERE k.id < (t.tick + 1) << 24 AND k.keyframe = 1
+                         AND k.source = (SELECT source FROM source WHERE name = 'process')
+                       ORDER BY k.id DESC LIMIT 1)
+          AND x.id < (t.tick + 1) << 24
+JOIN entity e ON e.entity = x.entity
+GROUP BY t.tick, x.entity
+HAVING x.threads IS NOT NULL;

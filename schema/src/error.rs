@@ -1,0 +1,129 @@
+//! What can go wrong with a recording, in words that say what to do.
+
+use std::path::PathBuf;
+
+/// An error of the recording's file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file cannot be opened or created.
+    #[error("cannot open {}: {source}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is something else.
+    #[error("{} is no memsoak recording ({what}); name another file", path.display())]
+    NotARecording {
+        /// The file.
+        path: PathBuf,
+        /// How that was seen.
+        what: String,
+    },
+    /// The file is of a newer version.
+    #[error(
+        "{} has file format {found}, this program knows up to {known}; use a newer memsoak",
+        path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The newest version known here.
+        known: u32,
+    },
+    /// The file is of a version that must be migrated first, and is open for reading only.
+    #[error(
+        "{} has the older file format {found}, this program reads {known}; continue it with memsoak-record once, or use the older memsoak-analyze",
+        path.display()
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The version that is read here.
+        known: u32,
+    },
+    /// The recording is of another machine.
+    #[error("{} is a recording of another machine ({host}); name another file", path.display())]
+    OtherMachine {
+        /// The file.
+        path: PathBuf,
+        /// The node name in it.
+        host: String,
+    },
+    /// Somebody else records into it.
+    #[error("{} is being recorded by process {pid}; stop it first or name another file", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+        /// The recorder at work.
+        pid: i64,
+    },
+    /// There is nothing to read in it.
+    #[error("{} has no {what}", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for.
+        what: String,
+    },
+    /// The catalogue in the file names what cannot be.
+    #[error("{}: the catalogue names {what}; the file is damaged or was tampered with", path.display())]
+    Catalogue {
+        /// The file.
+        path: PathBuf,
+        /// The offending name, bounded.
+        what: String,
+    },
+    /// SQLite refused.
+    #[error("{}: {what}: {source}{}", path.display(), hint(source))]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What was being done.
+        what: &'static str,
+        /// SQLite's word.
+        source: rusqlite::Error,
+    },
+}
+
+fn hint(error: &rusqlite::Error) -> &'static str {
+    use rusqlite::ErrorCode as Code;
+    match error.sqlite_error_code() {
+        Some(Code::DiskFull) => " (free some room; what is recorded is kept)",
+        Some(Code::DatabaseCorrupt | Code::NotADatabase) => {
+            " (the copy is torn or damaged: copy it again with `memsoak-record copy`)"
+        }
+        Some(Code::DatabaseBusy | Code::DatabaseLocked) => {
+            " (another program holds it: try again, or close it)"
+        }
+        Some(Code::ReadOnly | Code::CannotOpen) => " (check the permissions of file and folder)",
+        _ => "",
+    }
+}
+
+impl Error {
+    /// Whether trying again later can help (a full disk, a locked file, an I/O error).
+    pub fn is_passing(&self) -> bool {
+        use rusqlite::ErrorCode as Code;
+        match self {
+            Self::Sqlite { source, .. } => matches!(
+                source.sqlite_error_code(),
+                Some(
+                    Code::DiskFull
+                        | Code::DatabaseBusy
+                        | Code::DatabaseLocked
+                        | Code::SystemIoFailure
+                        | Code::ReadOnly
+                        | Code::CannotOpen
+                )
+            ),
+            _ => false,
+        }
+    }
+}

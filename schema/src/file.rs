@@ -1,0 +1,226 @@
+//! The file: its identity, its migrations, and how it is opened.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::Error;
+
+/// `application_id` of a recording: "msok".
+const APPLICATION_ID: i64 = 0x6d73_6f6b;
+
+/// Numbered files, append-only: a recording of version N has had the first N of them.
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_core.sql"),
+    include_str!("../migrations/0002_sources.sql"),
+];
+
+/// Bytes of a page. A tick touches the last page of each table, and each touched page goes to the
+/// log and to the file whole: with 1 KiB a tick of the reference load writes 16 kB of log, with
+/// 4 KiB 39 kB, at the same size of the file.
+const PAGE_BYTES: u32 = 1024;
+
+/// The page cache of the recorder, in KiB. It appends: what it needs again is the tail of each table.
+const WRITER_CACHE_KIB: u32 = 512;
+
+/// The newest file format that this program knows.
+pub fn newest_version() -> u32 {
+    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
+}
+
+/// Wraps SQLite's errors with the path and what was being done.
+pub(crate) trait Context<T> {
+    fn context(self, path: &Path, what: &'static str) -> Result<T, Error>;
+}
+
+impl<T> Context<T> for rusqlite::Result<T> {
+    fn context(self, path: &Path, what: &'static str) -> Result<T, Error> {
+        self.map_err(|source| Error::Sqlite {
+            path: path.to_owned(),
+            what,
+            source,
+        })
+    }
+}
+
+/// Opens a recording to write to it: creates it (mode 0600) or migrates it.
+pub(crate) fn open_to_write(path: &Path) -> Result<Connection, Error> {
+    let open_error = |source| Error::Open {
+        path: path.to_owned(),
+        source,
+    };
+    match OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+    {
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(open_error(error)),
+    }
+    let empty = fs::metadata(path).map_err(open_error)?.len() == 0;
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    if !empty {
+        check_identity(&connection, path)?;
+    }
+    set_up_writing(&connection).context(path, "setting up the file")?;
+    migrate(&connection, path)?;
+    Ok(connection)
+}
+
+/// Opens a live recording beside its recorder, to put something into it. Neither creates nor migrates.
+pub(crate) fn open_beside(path: &Path) -> Result<Connection, Error> {
+    fs::metadata(path).map_err(|source| Error::Open {
+        path: path.to_owned(),
+        source,
+    })?;
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    check_current(&connection, path)?;
+    connection
+        .execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;")
+        .context(path, "setting up the file")?;
+    Ok(connection)
+}
+
+/// Opens a recording to read it. A copy of the .db alone is opened as it is, so that nothing is
+/// created beside it; with its log beside it the log is read too.
+pub(crate) fn open_to_read(path: &Path) -> Result<Connection, Error> {
+    let open_error = |source| Error::Open {
+        path: path.to_owned(),
+        source,
+    };
+    // SQLite's own word for a missing or unreadable file does not say why.
+    let file = fs::File::open(path).map_err(open_error)?;
+    if file.metadata().map_err(open_error)?.len() == 0 {
+        return Err(Error::NotARecording {
+            path: path.to_owned(),
+            what: "it is empty".to_owned(),
+        });
+    }
+    drop(file);
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let has_log = fs::metadata(&log).is_ok_and(|meta| meta.len() > 0);
+    let connection = if has_log {
+        open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?
+    } else {
+        let absolute = fs::canonicalize(path).map_err(open_error)?;
+        open(
+            Path::new(&immutable_uri(&absolute)),
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI,
+        )?
+    };
+    check_current(&connection, path)?;
+    // A recording may come from anywhere: nothing in its schema is trusted to run.
+    (|| {
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+        connection.execute_batch(
+            "PRAGMA query_only = 1; PRAGMA cell_size_check = 1; PRAGMA cache_size = -16384;",
+        )
+    })()
+    .context(path, "setting up the file")?;
+    Ok(connection)
+}
+
+/// `file:` URI of an absolute path, with the bytes escaped that mean something in one.
+fn immutable_uri(path: &Path) -> String {
+    use std::fmt::Write;
+    use std::os::unix::ffi::OsStrExt;
+    let mut uri = String::from("file:");
+    for &byte in path.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/._-~".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            let _ = write!(uri, "%{byte:02x}");
+        }
+    }
+    uri.push_str("?immutable=1");
+    uri
+}
+
+fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .context(path, "opening the file")?;
+    connection
+        .busy_timeout(Duration::from_secs(5))
+        .context(path, "opening the file")?;
+    Ok(connection)
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Refuses what is no recording, or a newer one. Returns its version.
+fn check_identity(connection: &Connection, path: &Path) -> Result<u32, Error> {
+    let not_one = |what: String| Error::NotARecording {
+        path: path.to_owned(),
+        what,
+    };
+    let id: i64 = connection
+        .pragma_query_value(None, "application_id", |row| row.get(0))
+        .map_err(|source| match source.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::NotADatabase) => not_one("it is no SQLite file".to_owned()),
+            _ => Error::Sqlite {
+                path: path.to_owned(),
+                what: "reading the header",
+                source,
+            },
+        })?;
+    if id != APPLICATION_ID {
+        return Err(not_one(format!("its application_id is {id:#x}")));
+    }
+    let found = version(connection).context(path, "reading the header")?;
+    if found > newest_version() {
+        return Err(Error::Newer {
+            path: path.to_owned(),
+            found,
+            known: newest_version(),
+        });
+    }
+    Ok(found)
+}
+
+fn check_current(connection: &Connection, path: &Path) -> Result<(), Error> {
+    let found = check_identity(connection, path)?;
+    if found < newest_version() {
+        return Err(Error::Older {
+            path: path.to_owned(),
+            found,
+            known: newest_version(),
+        });
+    }
+    Ok(())
+}
+
+fn set_up_writing(connection: &Connection) -> rusqlite::Result<()> {
+    // The page size takes effect only on a file that is still empty.
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
+    connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+    // In WAL mode only FULL syncs the log at each commit: a tick is on disk before the next one.
+    connection.pragma_update(None, "synchronous", "full")?;
+    // The recorder checkpoints by the clock, not by the size of the log.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update_and_check(None, "journal_size_limit", 1 << 20, |_| Ok(()))?;
+    connection.pragma_update(None, "cache_size", -i64::from(WRITER_CACHE_KIB))
+}
+
+/// Applies what is missing; each migration with its version in one transaction.
+fn migrate(connection: &Connection, path: &Path) -> Result<(), Error> {
+    let mut at = version(connection).context(path, "reading the header")?;
+    while let Some(sql) = usize::try_from(at).ok().and_then(|at| MIGRATIONS.get(at)) {
+        at += 1;
+        connection
+            .execute_batch(&format!(
+                "BEGIN IMMEDIATE; {sql} PRAGMA user_version = {at}; COMMIT;"
+            ))
+            .context(path, "bringing the file to the newest format")?;
+    }
+    Ok(())
+}

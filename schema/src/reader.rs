@@ -1,0 +1,642 @@
+//! The door through which a recording is read: its catalogue, and its rows as a stream.
+
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row};
+
+use crate::file::{self, Context};
+use crate::writer::WHAT_BITS;
+use crate::{Error, Kind, Status, Trend, Unit};
+
+/// Labels of an entity, of a run.
+pub type Labels = serde_json::Map<String, serde_json::Value>;
+
+/// A machine.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Its number.
+    pub host: i64,
+    /// Node name, made printable.
+    pub name: String,
+    /// Architecture.
+    pub arch: String,
+}
+
+/// One lifetime of its kernel.
+#[derive(Clone, Debug)]
+pub struct Boot {
+    /// Its number.
+    pub boot: i64,
+    /// The machine.
+    pub host: i64,
+    /// The kernel's boot id.
+    pub boot_id: String,
+    /// Kernel release.
+    pub kernel: String,
+    /// Bytes of a page.
+    pub page_bytes: u32,
+    /// Clock ticks a second.
+    pub user_hz: u32,
+    /// Processors.
+    pub cpus: Option<u32>,
+}
+
+/// One lifetime of the recorder.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Its number.
+    pub run: i64,
+    /// The boot it ran in.
+    pub boot: i64,
+    /// Name and version of the recorder.
+    pub program: String,
+    /// Its process id.
+    pub pid: i64,
+    /// Its effective user.
+    pub uid: i64,
+    /// CLOCK_BOOTTIME in us.
+    pub started_us: i64,
+    /// Interval of the ticks in us.
+    pub interval_us: i64,
+    /// The options given.
+    pub settings: Labels,
+    /// The labels given.
+    pub labels: Labels,
+    /// When it ended, in us of CLOCK_BOOTTIME; `None` while it runs or where it was killed.
+    pub ended_us: Option<i64>,
+    /// Why it ended.
+    pub end_reason: Option<String>,
+}
+
+/// A moment of sampling.
+#[derive(Clone, Copy, Debug)]
+pub struct Tick {
+    /// Its number.
+    pub tick: i64,
+    /// The run.
+    pub run: i64,
+    /// CLOCK_BOOTTIME in us.
+    pub boottime_us: i64,
+    /// After the planned moment, in us.
+    pub late_us: i64,
+    /// Planned moments before it that passed without a tick.
+    pub missed: i64,
+    /// Wall time that it took, in us.
+    pub took_us: i64,
+    /// CPU time of the recorder in us.
+    pub cpu_us: i64,
+}
+
+/// Wall time minus boot time, from a tick on.
+#[derive(Clone, Copy, Debug)]
+pub struct WallClock {
+    /// From this tick on.
+    pub tick: i64,
+    /// In this boot.
+    pub boot: i64,
+    /// Wall time minus boot time, in us.
+    pub offset_us: i64,
+}
+
+/// A source as the recording describes it.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its number.
+    pub source: i64,
+    /// Its name.
+    pub name: String,
+    /// The files it reads.
+    pub paths: String,
+    /// Whether it has a table of entities; scalars otherwise.
+    pub has_entities: bool,
+    /// What it needs.
+    pub needs: String,
+    /// Its columns or keys.
+    pub metrics: Vec<Metric>,
+}
+
+/// A column or key as the recording describes it.
+#[derive(Clone, Debug)]
+pub struct Metric {
+    /// Its number.
+    pub metric: i64,
+    /// The kernel's key, or the column.
+    pub name: String,
+    /// Unit of the stored number.
+    pub unit: Unit,
+    /// Level or running total.
+    pub kind: Kind,
+    /// As what it is judged.
+    pub trend: Trend,
+    /// The total that it is a part of, as `source/key`; empty when none.
+    pub part_of: String,
+}
+
+/// A thing with an identity.
+#[derive(Clone, Debug)]
+pub struct Entity {
+    /// Its number.
+    pub entity: i64,
+    /// The boot it lives in.
+    pub boot: i64,
+    /// The tick that saw it first.
+    pub first_tick: i64,
+    /// The kernel's name for it.
+    pub name: Vec<u8>,
+    /// Its labels.
+    pub labels: Labels,
+}
+
+/// How a read of a source went.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// The tick.
+    pub tick: i64,
+    /// The source.
+    pub source: i64,
+    /// Whether values were obtained.
+    pub status: Status,
+    /// Whether every row stands here.
+    pub keyframe: bool,
+    /// Wall time of the read in us.
+    pub read_us: Option<i64>,
+    /// Bytes read.
+    pub bytes: Option<i64>,
+    /// Why there are no values, or not all; see [`Recording::reasons`].
+    pub reason: Option<i64>,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// The boot.
+    pub boot: i64,
+    /// CLOCK_BOOTTIME in us.
+    pub boottime_us: i64,
+    /// Kind (`mark`, `renamed`, ...).
+    pub kind: String,
+    /// The source that it concerns.
+    pub source: Option<String>,
+    /// Its text, made printable.
+    pub text: String,
+}
+
+/// At which interval a source is read, from a tick on.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// From this tick on.
+    pub tick: i64,
+    /// The source.
+    pub source: i64,
+    /// Interval in us.
+    pub interval_us: i64,
+    /// Why.
+    pub reason: String,
+}
+
+/// A recording that is read. Nothing in it is changed, and no transaction stays open between calls.
+#[derive(Debug)]
+pub struct Recording {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl Recording {
+    /// Opens a recording, live or copied, for reading only.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, is no recording, or is of another format.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        Ok(Self {
+            connection: file::open_to_read(path)?,
+            path: path.to_owned(),
+        })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn list<T>(
+        &self,
+        what: &'static str,
+        sql: &str,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, Error> {
+        (|| {
+            let mut statement = self.connection.prepare(sql)?;
+            statement
+                .query_map([], read)?
+                .collect::<rusqlite::Result<_>>()
+        })()
+        .context(&self.path, what)
+    }
+
+    /// The machines; one, unless files were joined.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn hosts(&self) -> Result<Vec<Host>, Error> {
+        self.list(
+            "reading the hosts",
+            "SELECT host, name, arch FROM host ORDER BY host",
+            |row| {
+                Ok(Host {
+                    host: row.get(0)?,
+                    name: printable(&bytes(row.get_ref(1)?)),
+                    arch: row.get::<_, Option<String>>(2)?.unwrap_or_default(),
+                })
+            },
+        )
+    }
+
+    /// The boots in order.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn boots(&self) -> Result<Vec<Boot>, Error> {
+        self.list(
+            "reading the boots",
+            "SELECT boot, host, boot_id, kernel, page_bytes, user_hz, cpus FROM boot ORDER BY boot",
+            |row| {
+                Ok(Boot {
+                    boot: row.get(0)?,
+                    host: row.get(1)?,
+                    boot_id: row.get(2)?,
+                    kernel: row.get::<_, Option<String>>(3)?.unwrap_or_default(),
+                    page_bytes: row.get(4)?,
+                    user_hz: row.get(5)?,
+                    cpus: row.get(6)?,
+                })
+            },
+        )
+    }
+
+    /// The runs in order.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn runs(&self) -> Result<Vec<Run>, Error> {
+        self.list(
+            "reading the runs",
+            "SELECT run, boot, program, pid, uid, started_us, interval_us, settings, labels, \
+             ended_us, end_reason FROM run ORDER BY run",
+            |row| {
+                Ok(Run {
+                    run: row.get(0)?,
+                    boot: row.get(1)?,
+                    program: row.get(2)?,
+                    pid: row.get(3)?,
+                    uid: row.get(4)?,
+                    started_us: row.get(5)?,
+                    interval_us: row.get(6)?,
+                    settings: labels(row.get_ref(7)?),
+                    labels: labels(row.get_ref(8)?),
+                    ended_us: row.get(9)?,
+                    end_reason: row.get(10)?,
+                })
+            },
+        )
+    }
+
+    /// The ticks in order.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn ticks(&self) -> Result<Vec<Tick>, Error> {
+        self.list(
+            "reading the ticks",
+            "SELECT tick, run, boottime_us, late_us, missed, took_us, cpu_us FROM tick ORDER BY tick",
+            |row| {
+                Ok(Tick {
+                    tick: row.get(0)?,
+                    run: row.get(1)?,
+                    boottime_us: row.get(2)?,
+                    late_us: row.get(3)?,
+                    missed: row.get(4)?,
+                    took_us: row.get(5)?,
+                    cpu_us: row.get(6)?,
+                })
+            },
+        )
+    }
+
+    /// The history of the wall clock.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn wall_clock(&self) -> Result<Vec<WallClock>, Error> {
+        self.list(
+            "reading the wall clock",
+            "SELECT tick, boot, offset_us FROM wall_clock ORDER BY tick",
+            |row| {
+                Ok(WallClock {
+                    tick: row.get(0)?,
+                    boot: row.get(1)?,
+                    offset_us: row.get(2)?,
+                })
+            },
+        )
+    }
+
+    /// The sources with their metrics. Words of a newer version read as "not judged".
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn sources(&self) -> Result<Vec<Source>, Error> {
+        let mut sources = self.list(
+            "reading the sources",
+            "SELECT source, name, paths, shape, needs FROM source ORDER BY source",
+            |row| {
+                Ok(Source {
+                    source: row.get(0)?,
+                    name: row.get(1)?,
+                    paths: row.get(2)?,
+                    has_entities: row.get::<_, String>(3)? == "entities",
+                    needs: row.get(4)?,
+                    metrics: Vec::new(),
+                })
+            },
+        )?;
+        let metrics = self.list(
+            "reading the metrics",
+            "SELECT source, metric, name, unit, kind, trend, part_of FROM metric ORDER BY metric",
+            |row| {
+                let metric = Metric {
+                    metric: row.get(1)?,
+                    name: row.get(2)?,
+                    unit: Unit::from_word(&row.get::<_, String>(3)?).unwrap_or(Unit::Count),
+                    kind: Kind::from_word(&row.get::<_, String>(4)?).unwrap_or(Kind::Gauge),
+                    trend: Trend::from_word(&row.get::<_, String>(5)?).unwrap_or(Trend::None),
+                    part_of: row.get(6)?,
+                };
+                Ok((row.get::<_, i64>(0)?, metric))
+            },
+        )?;
+        for (source, metric) in metrics {
+            if let Some(owner) = sources.iter_mut().find(|s| s.source == source) {
+                owner.metrics.push(metric);
+            }
+        }
+        Ok(sources)
+    }
+
+    /// The entities of a source, in the order in which they were first seen.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn entities(&self, source: i64) -> Result<Vec<Entity>, Error> {
+        (|| {
+            let mut statement = self.connection.prepare(
+                "SELECT entity, boot, first_tick, name, labels FROM entity WHERE source = ? ORDER BY entity",
+            )?;
+            statement
+                .query_map([source], |row| {
+                    Ok(Entity {
+                        entity: row.get(0)?,
+                        boot: row.get(1)?,
+                        first_tick: row.get(2)?,
+                        name: bytes(row.get_ref(3)?),
+                        labels: labels(row.get_ref(4)?),
+                    })
+                })?
+                .collect::<rusqlite::Result<_>>()
+        })()
+        .context(&self.path, "reading the entities")
+    }
+
+    /// The reasons that samples refer to.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn reasons(&self) -> Result<Vec<(i64, String)>, Error> {
+        self.list(
+            "reading the reasons",
+            "SELECT reason, text FROM reason",
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+    }
+
+    /// The events in order of time.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn events(&self) -> Result<Vec<Event>, Error> {
+        self.list(
+            "reading the events",
+            "SELECT boot, boottime_us, kind, source, text FROM event ORDER BY boot, boottime_us, event",
+            |row| {
+                Ok(Event {
+                    boot: row.get(0)?,
+                    boottime_us: row.get(1)?,
+                    kind: row.get(2)?,
+                    source: row.get(3)?,
+                    text: printable(&bytes(row.get_ref(4)?)),
+                })
+            },
+        )
+    }
+
+    /// The intervals of the sources.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn plans(&self) -> Result<Vec<Plan>, Error> {
+        self.list(
+            "reading the plans",
+            "SELECT tick, source, interval_us, reason FROM plan ORDER BY tick, source",
+            |row| {
+                Ok(Plan {
+                    tick: row.get(0)?,
+                    source: row.get(1)?,
+                    interval_us: row.get(2)?,
+                    reason: row.get(3)?,
+                })
+            },
+        )
+    }
+
+    /// Streams the samples of all sources in order of ticks.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn scan_samples(&self, mut each: impl FnMut(Sample)) -> Result<(), Error> {
+        self.scan(
+            "reading the samples",
+            "SELECT id, status, keyframe, read_us, bytes, reason FROM sample ORDER BY id",
+            |row| {
+                let id: i64 = row.get(0)?;
+                each(Sample {
+                    tick: id >> WHAT_BITS,
+                    source: what(id),
+                    status: status(row.get(1)?),
+                    keyframe: row.get(2)?,
+                    read_us: row.get(3)?,
+                    bytes: row.get(4)?,
+                    reason: row.get(5)?,
+                });
+                Ok(())
+            },
+        )
+    }
+
+    /// Streams the stored scalars of a range of ticks, of all sources, in order of ticks:
+    /// tick, metric, value. NaN stands for NULL.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn scan_scalars(
+        &self,
+        ticks: &RangeInclusive<i64>,
+        mut each: impl FnMut(i64, i64, f64),
+    ) -> Result<(), Error> {
+        let sql = format!(
+            "SELECT id, value FROM scalar WHERE {} ORDER BY id",
+            between(ticks)
+        );
+        self.scan("reading the scalars", &sql, |row| {
+            let id: i64 = row.get(0)?;
+            each(id >> WHAT_BITS, what(id), number(row.get_ref(1)?));
+            Ok(())
+        })
+    }
+
+    /// Streams the stored rows of an entity source in a range of ticks, in order of ticks:
+    /// tick, entity, the metrics asked for. NaN stands for NULL.
+    ///
+    /// # Errors
+    /// When the file is damaged, or the catalogue names a column that cannot be.
+    pub fn scan_entities(
+        &self,
+        source: &Source,
+        metrics: &[&Metric],
+        ticks: &RangeInclusive<i64>,
+        mut each: impl FnMut(i64, i64, &[f64]),
+    ) -> Result<(), Error> {
+        let table = self.identifier(&source.name)?;
+        let columns = metrics
+            .iter()
+            .map(|metric| self.identifier(&metric.name))
+            .collect::<Result<Vec<_>, _>>()?;
+        let sql = format!(
+            "SELECT id{}{} FROM {table} WHERE {} ORDER BY id",
+            if columns.is_empty() { "" } else { ", " },
+            columns.join(", "),
+            between(ticks)
+        );
+        let mut values = vec![f64::NAN; columns.len()];
+        self.scan("reading the rows of a source", &sql, |row| {
+            let id: i64 = row.get(0)?;
+            for (at, value) in values.iter_mut().enumerate() {
+                *value = number(row.get_ref(at + 1)?);
+            }
+            each(id >> WHAT_BITS, what(id), &values);
+            Ok(())
+        })
+    }
+
+    fn scan(
+        &self,
+        what: &'static str,
+        sql: &str,
+        mut each: impl FnMut(&Row<'_>) -> rusqlite::Result<()>,
+    ) -> Result<(), Error> {
+        (|| {
+            let mut statement = self.connection.prepare(sql)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                each(row)?;
+            }
+            Ok(())
+        })()
+        .context(&self.path, what)
+    }
+
+    /// Names of tables and columns come out of the file; they are lower-case words or refused.
+    fn identifier<'a>(&self, name: &'a str) -> Result<&'a str, Error> {
+        let is_word = !name.is_empty()
+            && name.len() <= 64
+            && name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        if is_word {
+            Ok(name)
+        } else {
+            Err(Error::Catalogue {
+                path: self.path.clone(),
+                what: printable(name.as_bytes().get(..64).unwrap_or(name.as_bytes())),
+            })
+        }
+    }
+}
+
+fn between(ticks: &RangeInclusive<i64>) -> String {
+    let top = i64::MAX >> WHAT_BITS;
+    let start = (*ticks.start()).clamp(0, top);
+    let end = (*ticks.end()).clamp(0, top);
+    let last = (end << WHAT_BITS) | ((1 << WHAT_BITS) - 1);
+    format!("id BETWEEN {} AND {last}", start << WHAT_BITS)
+}
+
+fn what(id: i64) -> i64 {
+    id & ((1 << WHAT_BITS) - 1)
+}
+
+fn status(code: i64) -> Status {
+    match code {
+        0 => Status::Ok,
+        1 => Status::Partial,
+        2 => Status::Unavailable,
+        4 => Status::Skipped,
+        _ => Status::Failed,
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "judging needs 53 bits at the most"
+)]
+fn number(value: ValueRef<'_>) -> f64 {
+    match value {
+        ValueRef::Integer(i) => i as f64,
+        ValueRef::Real(r) => r,
+        _ => f64::NAN,
+    }
+}
+
+fn bytes(value: ValueRef<'_>) -> Vec<u8> {
+    match value {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.to_vec(),
+        _ => Vec::new(),
+    }
+}
+
+fn labels(value: ValueRef<'_>) -> Labels {
+    serde_json::from_slice(&bytes(value)).unwrap_or_default()
+}
+
+/// Text from the kernel or the file, safe to print: what is not UTF-8 or would steer a terminal is
+/// escaped.
+pub fn printable(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            // Bidirectional overrides and isolates reorder what stands around them.
+            let steers = c.is_control()
+                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+            if steers {
+                out.extend(c.escape_default());
+            } else {
+                out.push(c);
+            }
+        }
+        for byte in chunk.invalid() {
+            out.push_str(&std::ascii::escape_default(*byte).to_string());
+        }
+    }
+    out
+}

@@ -1,0 +1,365 @@
+//! What is written comes back: only changes are stored, gaps stay gaps, and a file survives what
+//! happens to files.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+use std::path::Path;
+
+use memsoak_schema::{
+    BootInfo, Error, HostInfo, Label, MetricSpec, Recording, Rows, RunInfo, SampleState, Shape,
+    Spec, Status, TickCost, TickTime, Trend, Unit, Value, Writer,
+};
+
+static MEMINFO: Spec = Spec {
+    name: "meminfo",
+    paths: &["proc/meminfo"],
+    shape: Shape::Scalars {
+        known: &[MetricSpec::gauge("AnonPages", Unit::Kib).judged(Trend::Total)],
+        other: |_| MetricSpec::gauge("", Unit::Kib),
+    },
+    interval_s: 0,
+    needs: "",
+    caveats: "",
+    overhead: "",
+};
+
+static SWAPS: Spec = Spec {
+    name: "swaps",
+    paths: &["proc/swaps"],
+    shape: Shape::Entities {
+        columns: &[
+            MetricSpec::gauge("size_kib", Unit::Kib),
+            MetricSpec::gauge("used_kib", Unit::Kib),
+            MetricSpec::gauge("priority", Unit::Count),
+        ],
+    },
+    interval_s: 0,
+    needs: "",
+    caveats: "",
+    overhead: "",
+};
+
+fn host(machine: &str) -> HostInfo {
+    HostInfo {
+        machine: machine.to_owned(),
+        name: b"board-1".to_vec(),
+        arch: "riscv64".to_owned(),
+    }
+}
+
+fn begin(path: &Path, boot_id: &str) -> Writer {
+    let mut writer = Writer::open(path).unwrap();
+    let boot = BootInfo {
+        boot_id: boot_id.to_owned(),
+        page_bytes: 4096,
+        user_hz: 100,
+        ..BootInfo::default()
+    };
+    let run = RunInfo {
+        program: "test".to_owned(),
+        settings: "{}".to_owned(),
+        labels: "{}".to_owned(),
+        interval_us: 1_000_000,
+        ..RunInfo::default()
+    };
+    writer
+        .begin_run(&host("m1"), &boot, &run, &[&MEMINFO, &SWAPS])
+        .unwrap();
+    writer
+}
+
+fn sample(status: Status) -> SampleState {
+    SampleState {
+        status,
+        reason: (status != Status::Ok).then(|| "why".to_owned()),
+        read_us: Some(7),
+        bytes: Some(100),
+    }
+}
+
+/// A tick with one scalar and swap areas (name, used).
+fn tick(writer: &mut Writer, second: i64, anon: i64, swaps: Option<&[(&str, i64)]>) {
+    writer
+        .begin_tick(TickTime {
+            boottime_us: second * 1_000_000,
+            wall_offset_us: 1_700_000_000_000_000,
+            ..TickTime::default()
+        })
+        .unwrap();
+    let mut rows = Rows::default();
+    rows.scalar(b"AnonPages", anon);
+    writer
+        .write_sample(0, &sample(Status::Ok), Some(&rows))
+        .unwrap();
+    rows.clear();
+    match swaps {
+        Some(swaps) => {
+            for (name, used) in swaps {
+                rows.entity(
+                    name.as_bytes(),
+                    name.as_bytes(),
+                    &[Value::Int(1000), Value::Int(*used), Value::Null],
+                );
+                rows.label("kind", Label::Bytes(b"partition"));
+            }
+            writer
+                .write_sample(1, &sample(Status::Ok), Some(&rows))
+                .unwrap();
+        }
+        None => writer
+            .write_sample(1, &sample(Status::Failed), None)
+            .unwrap(),
+    }
+    writer.commit_tick(TickCost::default()).unwrap();
+}
+
+fn scalars(recording: &Recording) -> Vec<(i64, f64)> {
+    let mut found = Vec::new();
+    recording
+        .scan_scalars(&(0..=i64::MAX), |tick, _, value| found.push((tick, value)))
+        .unwrap();
+    found
+}
+
+fn used(recording: &Recording) -> Vec<(i64, i64, Option<f64>)> {
+    let sources = recording.sources().unwrap();
+    let swaps = sources.iter().find(|s| s.name == "swaps").unwrap();
+    let metric = swaps.metrics.iter().find(|m| m.name == "used_kib").unwrap();
+    let mut found = Vec::new();
+    recording
+        .scan_entities(swaps, &[metric], &(0..=i64::MAX), |tick, entity, values| {
+            found.push((tick, entity, Some(values[0]).filter(|v| !v.is_nan())));
+        })
+        .unwrap();
+    found
+}
+
+#[test]
+fn only_what_changed_is_stored_and_what_is_gone_becomes_null() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let mut writer = begin(&path, "b1");
+    tick(&mut writer, 1, 10, Some(&[("/dev/a", 1), ("/dev/b", 2)]));
+    tick(&mut writer, 2, 10, Some(&[("/dev/a", 1), ("/dev/b", 3)]));
+    tick(&mut writer, 3, 11, None);
+    tick(&mut writer, 4, 11, Some(&[("/dev/b", 3)]));
+    tick(&mut writer, 5, 11, Some(&[("/dev/a", 9), ("/dev/b", 3)]));
+    writer.end_run(6_000_000, "stopped").unwrap();
+
+    let recording = Recording::open(&path).unwrap();
+    assert_eq!(scalars(&recording), vec![(1, 10.0), (3, 11.0)]);
+    assert_eq!(
+        used(&recording),
+        vec![
+            (1, 1, Some(1.0)),
+            (1, 2, Some(2.0)),
+            (2, 2, Some(3.0)),
+            (4, 1, None),
+            (5, 1, Some(9.0)),
+        ]
+    );
+    let mut failed = Vec::new();
+    recording
+        .scan_samples(|s| {
+            if !s.status.has_values() {
+                failed.push((s.tick, s.status, s.reason.is_some()));
+            }
+        })
+        .unwrap();
+    assert_eq!(failed, vec![(3, Status::Failed, true)]);
+    let entities = recording.entities(2).unwrap();
+    assert_eq!(entities[0].name, b"/dev/a");
+    assert_eq!(entities[0].labels["kind"], "partition");
+}
+
+#[test]
+fn a_run_that_was_killed_is_continued_and_the_next_run_begins_with_a_full_picture() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let mut writer = begin(&path, "b1");
+    tick(&mut writer, 1, 10, Some(&[("/dev/a", 1)]));
+    drop(writer); // no end_run
+    let mut writer = begin(&path, "b1");
+    tick(&mut writer, 9, 10, Some(&[("/dev/a", 1)]));
+    drop(writer);
+    let mut writer = begin(&path, "b2");
+    tick(&mut writer, 2, 10, Some(&[("/dev/a", 1)]));
+    writer.end_run(3_000_000, "stopped").unwrap();
+
+    let recording = Recording::open(&path).unwrap();
+    let runs = recording.runs().unwrap();
+    assert_eq!(runs.len(), 3);
+    assert_eq!(runs[0].ended_us, Some(1_000_000));
+    assert!(runs[0].end_reason.as_deref().unwrap().contains("killed"));
+    assert_eq!(runs[2].end_reason.as_deref(), Some("stopped"));
+    assert_eq!(recording.boots().unwrap().len(), 2);
+    // The same thing in the same boot keeps its number, in another boot it is another thing.
+    assert_eq!(
+        used(&recording),
+        vec![(1, 1, Some(1.0)), (2, 1, Some(1.0)), (3, 2, Some(1.0))]
+    );
+}
+
+#[test]
+fn a_tick_that_was_rolled_back_leaves_nothing_and_the_next_one_is_complete() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let mut writer = begin(&path, "b1");
+    tick(&mut writer, 1, 10, Some(&[("/dev/a", 1)]));
+    writer.begin_tick(TickTime::default()).unwrap();
+    let mut rows = Rows::default();
+    rows.scalar(b"AnonPages", 99_i64);
+    rows.scalar(b"NewKey", 1_i64);
+    writer
+        .write_sample(0, &sample(Status::Ok), Some(&rows))
+        .unwrap();
+    writer.rollback_tick().unwrap();
+    tick(&mut writer, 3, 10, Some(&[("/dev/a", 1)]));
+    writer.end_run(4_000_000, "stopped").unwrap();
+    let recording = Recording::open(&path).unwrap();
+    assert_eq!(scalars(&recording), vec![(1, 10.0), (2, 10.0)]);
+    assert_eq!(recording.ticks().unwrap().len(), 2);
+}
+
+#[test]
+fn a_copy_of_the_main_file_alone_opens_up_to_the_checkpoint_and_leaves_nothing_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let mut writer = begin(&path, "b1");
+    tick(&mut writer, 1, 10, Some(&[]));
+    writer.checkpoint().unwrap();
+    tick(&mut writer, 2, 11, Some(&[]));
+    let alone = dir.path().join("with ? and #.db");
+    std::fs::copy(&path, &alone).unwrap();
+    assert_eq!(scalars(&Recording::open(&alone).unwrap()), vec![(1, 10.0)]);
+    // The live one is read with its log.
+    assert_eq!(
+        scalars(&Recording::open(&path).unwrap()),
+        vec![(1, 10.0), (2, 11.0)]
+    );
+    let copy = dir.path().join("copy.db");
+    memsoak_schema::copy(&path, &copy).unwrap();
+    assert_eq!(
+        scalars(&Recording::open(&copy).unwrap()),
+        vec![(1, 10.0), (2, 11.0)]
+    );
+    let mut names: Vec<_> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        ["a.db", "a.db-shm", "a.db-wal", "copy.db", "with ? and #.db"]
+    );
+    use std::os::unix::fs::PermissionsExt;
+    for file in [&path, &copy] {
+        assert_eq!(
+            std::fs::metadata(file).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+    }
+}
+
+#[test]
+fn what_is_no_recording_or_not_of_this_machine_or_newer_is_refused_with_a_sentence() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = dir.path().join("notes.txt");
+    std::fs::write(&text, "x".repeat(5000)).unwrap();
+    assert!(matches!(
+        Recording::open(&text),
+        Err(Error::NotARecording { .. })
+    ));
+    assert!(matches!(
+        Writer::open(&text),
+        Err(Error::NotARecording { .. })
+    ));
+    assert_eq!(
+        std::fs::read(&text).unwrap().len(),
+        5000,
+        "the file is left alone"
+    );
+    assert!(matches!(
+        Recording::open(&dir.path().join("none.db")),
+        Err(Error::Open { .. })
+    ));
+
+    let path = dir.path().join("a.db");
+    begin(&path, "b1").end_run(1, "stopped").unwrap();
+    let mut writer = Writer::open(&path).unwrap();
+    let refused = writer.begin_run(&host("m2"), &BootInfo::default(), &RunInfo::default(), &[]);
+    assert!(matches!(refused, Err(Error::OtherMachine { host, .. }) if host == "board-1"));
+    drop(writer);
+
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.pragma_update(None, "user_version", 999).unwrap();
+    drop(db);
+    for refused in [
+        Recording::open(&path).map(drop),
+        Writer::open(&path).map(drop),
+    ] {
+        let text = refused.unwrap_err().to_string();
+        assert!(
+            text.contains("file format 999") && text.contains("newer memsoak"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn the_view_of_a_tick_is_the_whole_picture() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let mut writer = begin(&path, "b1");
+    tick(&mut writer, 1, 10, Some(&[("/dev/a", 1), ("/dev/b", 2)]));
+    tick(&mut writer, 2, 10, Some(&[("/dev/a", 5), ("/dev/b", 2)]));
+    tick(&mut writer, 3, 12, Some(&[("/dev/b", 2)]));
+    writer.end_run(4_000_000, "stopped").unwrap();
+    let db = rusqlite::Connection::open(&path).unwrap();
+    let picture = |tick: i64| -> Vec<(String, i64)> {
+        db.prepare("SELECT name, used_kib FROM swaps_at WHERE tick = ? ORDER BY name")
+            .unwrap()
+            .query_map([tick], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect()
+    };
+    let owned = |rows: &[(&str, i64)]| {
+        rows.iter()
+            .map(|(n, u)| ((*n).to_owned(), *u))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(picture(2), owned(&[("/dev/a", 5), ("/dev/b", 2)]));
+    assert_eq!(picture(3), owned(&[("/dev/b", 2)]));
+    let anon: i64 = db
+        .query_row(
+            "SELECT value FROM scalar_at WHERE tick = 2 AND source = 'meminfo' AND name = 'AnonPages'",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(anon, 10);
+    // The tick is found first, and only its range of rows is read.
+    let plan: Vec<String> = db
+        .prepare("EXPLAIN QUERY PLAN SELECT * FROM swaps_at WHERE tick = 2")
+        .unwrap()
+        .query_map([], |row| row.get(3))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let text = plan.join("\n");
+    assert!(
+        text.contains("SEARCH t USING INTEGER PRIMARY KEY (rowid=?)"),
+        "{text}"
+    );
+    assert!(
+        text.contains("SEARCH x USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+        "{text}"
+    );
+    let wall: String = db
+        .query_row("SELECT wall FROM tick_wall WHERE tick = 1", [], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    assert_eq!(wall, "2023-11-14T22:13:21.000Z");
+}
