@@ -197,10 +197,8 @@ impl Blocks {
 
     /// Blocks from cells.
     ///
-    /// Exact where every cell is one sample.  Otherwise a block has about five cells, its median
-    /// is the median of theirs, and its envelope a quantile of their envelopes: the middle one
-    /// where cells have many samples, since each already is a 30 % quantile, and towards the 30 %
-    /// quantile the fewer samples a cell has.
+    /// Exact where every cell is one sample.  Otherwise a block is a whole number of cells, and
+    /// its quantiles are those of the samples that the cells stand for (see `unfold`).
     #[must_use]
     pub fn from_cells(cells: &Cells) -> Self {
         let mut blocks = Self {
@@ -213,30 +211,81 @@ impl Blocks {
             max: cells.max,
             ..Self::default()
         };
-        let Some((first, last)) = cells.t_s.first().zip(cells.t_s.last()) else { return blocks };
+        let t = &cells.t_s;
+        let Some((first, last)) = t.first().zip(t.last()) else { return blocks };
         // The first and last cell lie about as far inside the span as one another.
         blocks.start_s = f64::midpoint(*first, *last) - cells.span_s / 2.0;
-        if cells.max > cells.min && cells.n as f64 >= rules::MIN_SAMPLES {
+        if cells.max <= cells.min || (cells.n as f64) < rules::MIN_SAMPLES {
+            return blocks;
+        }
+        let (mut pool, mut sorted) = (Vec::new(), Vec::new());
+        let mut add = |from: usize, to: usize| {
+            let weights = || cells.samples[from..to].iter().map(|s| f64::from(*s));
+            let samples = weights().sum::<f64>().max(1.0);
+            let time: f64 = t[from..to].iter().zip(weights()).map(|(t, w)| t * w).sum();
+            pool.clear();
+            for i in from..to {
+                unfold(cells.low[i], cells.median[i], cells.samples[i], &mut pool);
+            }
+            let (low, median) = low_and_median(&pool, &mut sorted);
+            blocks.t_s.push(time / samples);
+            blocks.low.push(low);
+            blocks.median.push(median);
+        };
+        if t.len() as u64 == cells.n {
             let start = blocks.start_s;
-            let end = start + cells.span_s;
-            let mut sorted = Vec::new();
-            equal_time(&cells.t_s, start, end, block_count(cells.n), |from, to| {
-                let samples: f64 = cells.samples[from..to].iter().map(|s| f64::from(*s)).sum();
-                let per_cell = (samples / (to - from) as f64).max(1.0);
-                let level = 0.5 - (0.5 - rules::ENVELOPE) / per_cell;
-                let weigh = |values: &[f64]| -> f64 {
-                    let weights = values[from..to].iter().zip(&cells.samples[from..to]);
-                    weights.map(|(v, w)| v * f64::from(*w)).sum::<f64>() / samples.max(1.0)
-                };
-                sorted.clear();
-                sorted.extend_from_slice(&cells.low[from..to]);
-                sorted.sort_unstable_by(f64::total_cmp);
-                blocks.low.push(stats::quantile_sorted(&sorted, level));
-                blocks.median.push(stats::median(&cells.median[from..to]));
-                blocks.t_s.push(weigh(&cells.t_s));
-            });
+            equal_time(t, start, start + cells.span_s, block_count(cells.n), add);
+            return blocks;
+        }
+        let (slot, slots) = slots(cells, blocks.start_s);
+        let per_block = slots.div_ceil(stats::index_of(rules::MAX_BLOCKS, usize::MAX));
+        let mut from = 0;
+        for group in slot.chunk_by(|a, b| a / per_block == b / per_block) {
+            add(from, from + group.len());
+            from += group.len();
         }
         blocks
+    }
+}
+
+/// Which stretch of equal time each cell is, and how many there are with the empty ones.
+fn slots(cells: &Cells, start: f64) -> (Vec<usize>, usize) {
+    let count = cells.t_s.len();
+    if count >= MAX_CELLS {
+        return ((0..count).collect(), count);
+    }
+    // Cells are missing where samples are.  The usual distance gives the width of one.
+    let apart: Vec<f64> = cells.t_s.windows(2).map(|w| w[1] - w[0]).collect();
+    let width = stats::median(&apart).max(cells.span_s / MAX_CELLS as f64);
+    let slots = stats::index_of((cells.span_s / width).round(), MAX_CELLS).max(1);
+    let of = |t: &f64| stats::index_of((t - start) / cells.span_s * slots as f64, slots - 1);
+    (cells.t_s.iter().map(of).collect(), slots)
+}
+
+/// The samples that a cell stands for, as far as its two quantiles tell.
+///
+/// One and two samples come back as they were, as do the lower two of three.  Of more samples,
+/// those under the 30 % quantile count as equal to it, and those above lie on the line through
+/// both quantiles.
+fn unfold(low: f64, median: f64, samples: u32, into: &mut Vec<f64>) {
+    // More would only cost time: the quantiles of five cells of nine are fine enough.
+    let count = samples.clamp(1, 9);
+    let slope = (median - low) / (0.5 - rules::ENVELOPE);
+    match count {
+        1 => into.push(median),
+        2 => into.extend([median - 0.5 * slope, median + 0.5 * slope]),
+        3 => {
+            // The 30 % quantile of three lies .6 of the way from the lowest to the middle one.
+            let gap = (median - low) / (1.0 - 2.0 * rules::ENVELOPE);
+            into.extend([median - gap, median, median + gap]);
+        }
+        _ => {
+            let last = f64::from(count - 1);
+            into.extend((0..count).map(|i| {
+                let place = f64::from(i) / last;
+                low + slope * (place - rules::ENVELOPE).max(0.0)
+            }));
+        }
     }
 }
 
@@ -272,6 +321,30 @@ mod tests {
         assert_eq!(from_cells.low.len(), 48);
         for (a, b) in exact.low.iter().zip(&from_cells.low) {
             assert!((a - b).abs() < 3.0 * 4096.0, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn two_samples_a_cell_lose_nothing() {
+        let (t, v) = series(480);
+        let exact = Blocks::from_samples(&t, &v);
+        let from_cells = Blocks::from_cells(&Cells::from_samples(&t, &v));
+        for (a, b) in exact.low.iter().zip(&from_cells.low) {
+            assert!((a - b).abs() < 1e-6, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn cells_keep_their_places_around_a_gap() {
+        let (t, v) = series(2000);
+        let keep = |i: &usize| !(600..1100).contains(i);
+        let t: Vec<f64> = (0..2000).filter(keep).map(|i| t[i]).collect();
+        let v: Vec<f64> = (0..2000).filter(keep).map(|i| v[i]).collect();
+        let exact = Blocks::from_samples(&t, &v);
+        let from_cells = Blocks::from_cells(&Cells::from_samples(&t, &v));
+        assert_eq!(exact.t_s.len(), from_cells.t_s.len());
+        for (a, b) in exact.t_s.iter().zip(&from_cells.t_s) {
+            assert!((a - b).abs() < 90.0, "{a} {b}");
         }
     }
 

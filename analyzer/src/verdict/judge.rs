@@ -15,8 +15,8 @@ pub fn judge(cells: &Cells, traits: &Traits) -> Judgement {
 /// Judges a series that restarts cut into lives, in order of time.
 ///
 /// Lives too short or too thin are left out.  The verdict is leak where leaking lives make up at
-/// least half of the rest, and the slope is then their mean by duration; otherwise the longest
-/// life decides.
+/// least half of the rest or the longest one leaks, as shorter ones see less; the slope is then
+/// the mean of the leaking ones by duration.  Otherwise the longest life decides.
 #[must_use]
 pub fn judge_lives(lives: &[Cells], traits: &Traits) -> Judgement {
     let blocks: Vec<Blocks> = lives.iter().map(Blocks::from_cells).collect();
@@ -75,19 +75,16 @@ fn combine(mut judged: Vec<(f64, Judgement)>) -> Judgement {
     };
     let leaking = grows(&[Verdict::Leak]);
     let suspected = grows(&[Verdict::Leak, Verdict::Suspect]);
-    let (verdict, covered, wanted): (_, _, &[Verdict]) = if leaking >= r::LEAKING_SHARE * total && leaking > 0.0 {
-        (Verdict::Leak, leaking, &[Verdict::Leak])
-    } else if suspected >= r::LEAKING_SHARE * total && suspected > 0.0 {
-        (Verdict::Suspect, suspected, &[Verdict::Leak, Verdict::Suspect])
-    } else {
-        let longest = longest(&judged, |_| true);
-        let mut out = judged[longest].1.clone();
-        if out.verdict == Verdict::Leak {
-            // It grew in the longest life, but not in most of the time.
-            out.verdict = Verdict::Suspect;
-        }
-        return out;
-    };
+    let longest_leaks = judged[longest(&judged, |_| true)].1.verdict == Verdict::Leak;
+    let (verdict, covered, wanted): (_, _, &[Verdict]) =
+        if longest_leaks || (leaking >= r::LEAKING_SHARE * total && leaking > 0.0) {
+            (Verdict::Leak, leaking, &[Verdict::Leak])
+        } else if suspected >= r::LEAKING_SHARE * total && suspected > 0.0 {
+            (Verdict::Suspect, suspected, &[Verdict::Leak, Verdict::Suspect])
+        } else {
+            let longest = longest(&judged, |_| true);
+            return judged.swap_remove(longest).1;
+        };
     let chosen = |j: &Judgement| wanted.contains(&j.verdict);
     let weighted = |value: &dyn Fn(&Judgement) -> f64| -> f64 {
         judged.iter().filter(|(_, j)| chosen(j)).map(|(w, j)| w * value(j)).sum::<f64>() / covered
