@@ -1,10 +1,11 @@
 //! Scores the verdicts on a folder of labelled series.
 //!
-//! `accuracy FOLDER [PREDICTIONS.csv]`: FOLDER has `labels.csv` with the columns `id`, `part`,
+//! `accuracy FOLDER [PREDICTIONS.csv] [cells] [nameless]`: `cells` goes through cells as a recording
+//! does, `nameless` keeps the sources from the rule. FOLDER has `labels.csv` with the columns `id`, `part`,
 //! `label`, `restarts_s` and `source`, and series files `*.csv.gz` with the columns `id,t_s,value`.
 
 use memsoak_analyze::series_csv::{Series, read_series};
-use memsoak_analyze::verdict::{Cells, Traits, Verdict, judge_lives};
+use memsoak_analyze::verdict::{Cells, Verdict, judge_lives};
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::PathBuf;
@@ -22,7 +23,9 @@ fn main() -> anyhow::Result<()> {
     let mut args = std::env::args().skip(1);
     let folder = PathBuf::from(args.next().unwrap_or_else(|| ".".into()));
     let mut out = args.next().map(std::fs::File::create).transpose()?;
-    let through_cells = args.next().is_some_and(|a| a == "cells");
+    let options: Vec<String> = args.collect();
+    let chosen = |name: &str| options.iter().any(|o| o == name);
+    let (through_cells, nameless) = (chosen("cells"), chosen("nameless"));
     let mut labels: HashMap<String, HashMap<String, String>> = HashMap::new();
     let mut reader = csv::Reader::from_path(folder.join("labels.csv"))?;
     for row in reader.deserialize() {
@@ -39,22 +42,31 @@ fn main() -> anyhow::Result<()> {
     let mut lines = vec!["id,label,slope_per_hour,slope_low,slope_high,p,growth,method".to_owned()];
     for file in &files {
         read_series(file, &mut |series: &Series| {
-            let Some(label) = labels.get(&series.id) else { return };
-            let restarts: Vec<f64> =
-                label["restarts_s"].split_whitespace().filter_map(|x| x.parse().ok()).collect();
+            let Some(label) = labels.get(&series.id) else {
+                return;
+            };
+            let restarts: Vec<f64> = label["restarts_s"]
+                .split_whitespace()
+                .filter_map(|x| x.parse().ok())
+                .collect();
             let mut series = series.clone();
-            series.source = Some(label["source"].clone());
-            series.restarts =
-                restarts.iter().map(|r| series.t_s.partition_point(|t| t < r)).collect();
+            series.source = (!nameless).then(|| label["source"].clone());
+            series.restarts = restarts
+                .iter()
+                .map(|r| series.t_s.partition_point(|t| t < r))
+                .collect();
             let start = Instant::now();
             let judgement = if through_cells {
                 let mut lives = Vec::new();
                 let mut from = 0;
                 for to in series.restarts.iter().copied().chain([series.t_s.len()]) {
-                    lives.push(Cells::from_samples(&series.t_s[from..to], &series.value[from..to]));
+                    lives.push(Cells::from_samples(
+                        &series.t_s[from..to],
+                        &series.value[from..to],
+                    ));
                     from = to;
                 }
-                judge_lives(&lives, &Traits::default())
+                judge_lives(&lives, &series.traits())
             } else {
                 series.judge()
             };
@@ -89,7 +101,10 @@ fn main() -> anyhow::Result<()> {
         })?;
     }
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "part          leaks healthy  precision recall   F1   FP/1000")?;
+    writeln!(
+        stdout,
+        "part          leaks healthy  precision recall   F1   FP/1000"
+    )?;
     for (part, s) in &scores {
         let called = f64::from(s.hits + s.false_alarms).max(1.0);
         let leaks = f64::from(s.hits + s.missed).max(1.0);

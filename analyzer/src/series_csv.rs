@@ -8,6 +8,7 @@
 //! Columns may stand in any order, others are ignored.  An empty value is a missing sample.  Only
 //! one series is in memory at a time.
 
+use crate::stats;
 use crate::verdict::{Blocks, Judgement, Traits, Verdict, judge_block_lives};
 use flate2::read::MultiGzDecoder;
 use serde::Serialize;
@@ -97,16 +98,39 @@ impl Series {
         let mut lives = Vec::with_capacity(self.restarts.len() + 1);
         let mut from = 0;
         for to in self.restarts.iter().copied().chain([self.t_s.len()]) {
-            lives.push(Blocks::from_samples(&self.t_s[from..to], &self.value[from..to]));
+            lives.push(Blocks::from_samples(
+                &self.t_s[from..to],
+                &self.value[from..to],
+            ));
             from = to;
         }
         lives
     }
 
+    /// What its source tells.
+    #[must_use]
+    pub fn traits(&self) -> Traits {
+        let Some(source) = &self.source else {
+            return Traits::default();
+        };
+        let finite: Vec<f64> = self
+            .value
+            .iter()
+            .copied()
+            .filter(|v| v.is_finite())
+            .collect();
+        let level = if finite.is_empty() {
+            0.0
+        } else {
+            stats::median(&finite)
+        };
+        Traits::of_source(source, level)
+    }
+
     /// Judges it.
     #[must_use]
     pub fn judge(&self) -> Judgement {
-        judge_block_lives(&self.lives(), &Traits::default())
+        judge_block_lives(&self.lives(), &self.traits())
     }
 }
 
@@ -155,10 +179,17 @@ pub fn judge_csv(
 /// # Errors
 /// As [`judge_csv`].
 pub fn read_series(path: &Path, each: &mut impl FnMut(&Series)) -> Result<(), SeriesCsvError> {
-    let open = |source| SeriesCsvError::Open { path: path.to_owned(), source };
+    let open = |source| SeriesCsvError::Open {
+        path: path.to_owned(),
+        source,
+    };
     let mut file = BufReader::new(File::open(path).map_err(open)?);
     let packed = file.fill_buf().map_err(open)?.starts_with(&[0x1f, 0x8b]);
-    let input: Box<dyn Read> = if packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+    let input: Box<dyn Read> = if packed {
+        Box::new(MultiGzDecoder::new(file))
+    } else {
+        Box::new(file)
+    };
     read_from(path, input, each)
 }
 
@@ -174,7 +205,9 @@ struct Columns {
 impl Columns {
     fn find(path: &Path, header: &csv::StringRecord) -> Result<Self, SeriesCsvError> {
         let at = |names: &[&str]| {
-            header.iter().position(|h| names.contains(&h.trim().trim_start_matches('\u{feff}')))
+            header
+                .iter()
+                .position(|h| names.contains(&h.trim().trim_start_matches('\u{feff}')))
         };
         let missing = |column| SeriesCsvError::Column {
             path: path.to_owned(),
@@ -196,15 +229,19 @@ fn read_from(
     input: impl Read,
     each: &mut impl FnMut(&Series),
 ) -> Result<(), SeriesCsvError> {
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(input);
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .from_reader(input);
     let mut row = csv::StringRecord::new();
     let mut next = |row: &mut csv::StringRecord| -> Result<Option<u64>, SeriesCsvError> {
         let before = reader.position().line();
-        let more = reader.read_record(row).map_err(|source| SeriesCsvError::Row {
-            path: path.to_owned(),
-            line: source.position().map_or(before, csv::Position::line),
-            source,
-        })?;
+        let more = reader
+            .read_record(row)
+            .map_err(|source| SeriesCsvError::Row {
+                path: path.to_owned(),
+                line: source.position().map_or(before, csv::Position::line),
+                source,
+            })?;
         Ok(more.then(|| row.position().map_or(before, csv::Position::line)))
     };
     next(&mut row)?;
@@ -216,40 +253,51 @@ fn read_from(
         series.id = file_name(path);
     }
     while let Some(line) = next(&mut row)? {
-        if let Some(id) = columns.id.map(|i| row[i].trim()) {
-            if !open || id != series.id {
-                if open {
-                    each(&series);
-                }
-                if !seen.insert(id.to_owned()) {
-                    let (path, id) = (path.to_owned(), bounded(id));
-                    return Err(SeriesCsvError::Scattered { path, line, id });
-                }
-                series = Series { id: id.to_owned(), ..Series::default() };
-                open = true;
+        if let Some(id) = columns.id.map(|i| row[i].trim())
+            && (!open || id != series.id)
+        {
+            if open {
+                each(&series);
             }
+            if !seen.insert(id.to_owned()) {
+                let (path, id) = (path.to_owned(), bounded(id));
+                return Err(SeriesCsvError::Scattered { path, line, id });
+            }
+            series = Series {
+                id: id.to_owned(),
+                ..Series::default()
+            };
+            open = true;
         }
         let number = |column: &'static str, text: &str| {
-            text.trim().parse::<f64>().map_err(|_| SeriesCsvError::Number {
-                path: path.to_owned(),
-                line,
-                column,
-                text: bounded(text),
-            })
+            text.trim()
+                .parse::<f64>()
+                .map_err(|_| SeriesCsvError::Number {
+                    path: path.to_owned(),
+                    line,
+                    column,
+                    text: bounded(text),
+                })
         };
-        if let Some(source) = columns.source.map(|i| row[i].trim()) {
-            if series.source.is_none() && !source.is_empty() {
-                series.source = Some(source.to_owned());
-            }
+        if let Some(source) = columns.source.map(|i| row[i].trim())
+            && series.source.is_none()
+            && !source.is_empty()
+        {
+            series.source = Some(source.to_owned());
         }
         let restart = columns.restart.map_or("", |i| row[i].trim());
-        if !restart.is_empty() && number("restart", restart)?.abs() > 0.0 && !series.t_s.is_empty() {
+        if !restart.is_empty() && number("restart", restart)?.abs() > 0.0 && !series.t_s.is_empty()
+        {
             series.restarts.push(series.t_s.len());
         }
         let t_s = number("t_s", &row[columns.t_s])?;
         let value = row[columns.value].trim();
         series.t_s.push(t_s);
-        series.value.push(if value.is_empty() { f64::NAN } else { number("value", value)? });
+        series.value.push(if value.is_empty() {
+            f64::NAN
+        } else {
+            number("value", value)?
+        });
     }
     if open {
         each(&series);
@@ -259,9 +307,15 @@ fn read_from(
 
 /// The file's name without `.gz` and one more ending.
 fn file_name(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let name = name.strip_suffix(".gz").unwrap_or(&name);
-    name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned()
+    name.rsplit_once('.')
+        .map_or(name, |(stem, _)| stem)
+        .to_owned()
 }
 
 fn bounded(text: &str) -> String {
@@ -270,4 +324,124 @@ fn bounded(text: &str) -> String {
         out.push_str("...");
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::{Compression, write::GzEncoder};
+    use std::fmt::Write as _;
+    use std::io::Write as _;
+
+    fn read(name: &str, text: &str) -> Result<Vec<Series>, SeriesCsvError> {
+        let mut all = Vec::new();
+        read_from(Path::new(name), text.as_bytes(), &mut |s| {
+            all.push(s.clone())
+        })?;
+        Ok(all)
+    }
+
+    fn message(name: &str, text: &str) -> String {
+        read(name, text).expect_err("the text is bad").to_string()
+    }
+
+    #[test]
+    fn a_file_of_two_columns_is_one_series_named_after_it() {
+        let all = read("dir/A.csv.gz", "seconds,value\n0,1\n10,\n20,3\n").expect("good");
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].id, "A");
+        assert_eq!(all[0].t_s, [0.0, 10.0, 20.0]);
+        assert!(all[0].value[1].is_nan());
+    }
+
+    #[test]
+    fn long_rows_are_grouped_with_restarts_and_source() {
+        let text = "source,id,t_s,value,restart\nx,a,0,1,0\nx,a,1,2,1\nx,a,2,2,\n,b,0,9,1\n";
+        let all = read("f.csv", text).expect("good");
+        assert_eq!(all.len(), 2);
+        assert_eq!(
+            (all[0].restarts.as_slice(), all[0].source.as_deref()),
+            (&[1][..], Some("x"))
+        );
+        // A restart at the first sample cuts nothing.
+        assert_eq!((all[1].restarts.len(), all[1].source.as_deref()), (0, None));
+        assert_eq!(
+            all[0].lives().iter().map(|l| l.n).collect::<Vec<_>>(),
+            [1, 2]
+        );
+    }
+
+    #[test]
+    fn errors_name_file_line_and_text() {
+        assert_eq!(
+            message("f.csv", "seconds,value\n0,1\n5,many\n"),
+            "f.csv: line 3: 'many' in column value is not a number"
+        );
+        assert_eq!(
+            message("f.csv", "a,b\n0,1\n"),
+            "f.csv: line 1: no column 't_s' in the header 'a,b' (known: seconds,value or id,t_s,value)"
+        );
+        assert_eq!(
+            message("f.csv", "id,t_s,value\na,0,1\nb,0,1\na,1,1\n"),
+            "f.csv: line 4: rows of 'a' are not together (sort the file by id and t_s)"
+        );
+        assert_eq!(
+            message("f.csv", "seconds,value\n0\n"),
+            "f.csv: line 2: cannot read the row"
+        );
+        let long = message("f.csv", &format!("seconds,value\n0,{}\n", "x".repeat(500)));
+        assert!(long.len() < 150, "{long}");
+    }
+
+    #[test]
+    fn gzip_is_known_by_its_content_and_a_leak_is_called() {
+        let mut text = "seconds,value\n".to_owned();
+        for i in 0..200u32 {
+            let churn = (i * 7919) % 13;
+            writeln!(text, "{},{}", 60 * i, 4096 * (1000 + i + churn)).expect("to a string");
+        }
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("grows.csv.gz");
+        let mut gz = GzEncoder::new(File::create(&path).expect("create"), Compression::fast());
+        gz.write_all(text.as_bytes()).expect("write");
+        gz.finish().expect("finish");
+        let mut lines = Vec::new();
+        judge_csv(&path, &mut |id, j| lines.push(TrendLine::new(id, &j))).expect("good");
+        assert_eq!(lines.len(), 1);
+        assert_eq!(
+            (lines[0].id.as_str(), lines[0].verdict),
+            ("grows", Verdict::Leak)
+        );
+        // 4096 bytes a minute.
+        assert!((lines[0].slope_per_hour / 245_760.0 - 1.0).abs() < 0.02);
+        assert!(lines[0].slope_low <= 245_760.0 && 245_760.0 <= lines[0].slope_high);
+        let json = serde_json::to_string(&lines[0]).expect("plain numbers");
+        assert!(
+            json.starts_with(r#"{"id":"grows","verdict":"leak","slope_per_hour":"#),
+            "{json}"
+        );
+    }
+
+    #[test]
+    fn a_missing_file_and_broken_gzip_are_errors() {
+        assert!(matches!(
+            judge_csv(Path::new("no/such.csv"), &mut |_, _| {}),
+            Err(SeriesCsvError::Open { .. })
+        ));
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("torn.csv.gz");
+        std::fs::write(&path, [0x1f, 0x8b, 8, 0, 0, 0]).expect("write");
+        assert!(matches!(
+            judge_csv(&path, &mut |_, _| {}),
+            Err(SeriesCsvError::Row { .. })
+        ));
+    }
+
+    #[test]
+    fn a_series_without_numbers_is_unjudgeable() {
+        let all = read("f.csv", "id,t_s,value\na,0,NaN\na,1,\n").expect("good");
+        assert_eq!(all[0].judge().verdict, Verdict::Unjudgeable);
+        let empty = read("f.csv", "seconds,value\n").expect("good");
+        assert_eq!(empty[0].judge().verdict, Verdict::Unjudgeable);
+    }
 }

@@ -35,7 +35,14 @@ pub struct DriftTest {
 #[must_use]
 pub fn drift_test(y: &[f64]) -> DriftTest {
     let n = y.len();
-    let none = DriftTest { p: 1.0, z: 0.0, lambda: 0.0, z_stationary: 0.0, z_random_walk: 0.0, n };
+    let none = DriftTest {
+        p: 1.0,
+        z: 0.0,
+        lambda: 0.0,
+        z_stationary: 0.0,
+        z_random_walk: 0.0,
+        n,
+    };
     if n < 8 || y.iter().all(|x| same(*x, y[0])) || y.iter().any(|x| !x.is_finite()) {
         return none;
     }
@@ -44,7 +51,11 @@ pub fn drift_test(y: &[f64]) -> DriftTest {
     let x: Vec<f64> = (0..n).map(|i| i as f64 - (count - 1.0) / 2.0).collect();
     let sxx = dot(&x, &x);
     let slope = x.iter().zip(y).map(|(x, y)| x * (y - level)).sum::<f64>() / sxx;
-    let errors: Vec<f64> = x.iter().zip(y).map(|(x, y)| y - level - slope * x).collect();
+    let errors: Vec<f64> = x
+        .iter()
+        .zip(y)
+        .map(|(x, y)| y - level - slope * x)
+        .collect();
     let lags = super::index_of(4.0 * (count / 100.0).powf(0.25), n) + 1;
     let error_variance = long_run_variance(&errors, lags);
     let z_stationary = slope / (error_variance / sxx).sqrt();
@@ -70,7 +81,14 @@ pub fn drift_test(y: &[f64]) -> DriftTest {
     if z.is_nan() {
         return none;
     }
-    DriftTest { p: Normal::standard().sf(z), z, lambda, z_stationary, z_random_walk, n }
+    DriftTest {
+        p: Normal::standard().sf(z),
+        z,
+        lambda,
+        z_stationary,
+        z_random_walk,
+        n,
+    }
 }
 
 /// Variance of the mean of autocorrelated values times n: Bartlett weights on the first `lags`
@@ -92,7 +110,9 @@ fn df_gls(y: &[f64]) -> f64 {
     let keep = 1.0 - 13.5 / n as f64;
     // Differences that leave the share `keep`; the first value stays whole.
     let quasi = |v: &dyn Fn(usize) -> f64| -> Vec<f64> {
-        (0..n).map(|i| if i == 0 { v(0) } else { v(i) - keep * v(i - 1) }).collect()
+        (0..n)
+            .map(|i| if i == 0 { v(0) } else { v(i) - keep * v(i - 1) })
+            .collect()
     };
     // Statistic and trend do not care for the level; near 0 the sums lose no digits.
     let level = y[0];
@@ -100,8 +120,9 @@ fn df_gls(y: &[f64]) -> f64 {
     basis.push(&quasi(&|_| 1.0));
     basis.push(&quasi(&|i| i as f64 + 1.0));
     let trend = basis.fit(&quasi(&|i| y[i] - level)).coefficients;
-    let rest: Vec<f64> =
-        (0..n).map(|i| y[i] - level - trend[0] - trend[1] * (i as f64 + 1.0)).collect();
+    let rest: Vec<f64> = (0..n)
+        .map(|i| y[i] - level - trend[0] - trend[1] * (i as f64 + 1.0))
+        .collect();
     let steps: Vec<f64> = rest.windows(2).map(|w| w[1] - w[0]).collect();
     let before = &rest[1..n - 1];
     let step_before = &steps[..n - 2];
@@ -110,7 +131,11 @@ fn df_gls(y: &[f64]) -> f64 {
     basis.push(step_before);
     let fit = basis.fit(&steps[1..]);
     let variance = fit.sse / (n - 2).saturating_sub(2).max(1) as f64;
-    let (a, b, c) = (dot(before, before), dot(before, step_before), dot(step_before, step_before));
+    let (a, b, c) = (
+        dot(before, before),
+        dot(before, step_before),
+        dot(step_before, step_before),
+    );
     let determinant = a * c - b * b;
     if determinant <= 1e-14 * a * c {
         return -1.0;

@@ -27,7 +27,11 @@ pub fn efficiency(values: &[f64], parts: usize) -> Efficiency {
     let n = values.len();
     let parts = parts.min(n / 2);
     if parts < 2 {
-        return Efficiency { ratio: 0.0, below_top: 0.0, parts };
+        return Efficiency {
+            ratio: 0.0,
+            below_top: 0.0,
+            parts,
+        };
     }
     // The first n % parts runs hold one value more.
     let (size, extra) = (n / parts, n % parts);
@@ -43,7 +47,11 @@ pub fn efficiency(values: &[f64], parts: usize) -> Efficiency {
     let top = medians.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let span = range(&medians);
     Efficiency {
-        ratio: if way > 0.0 { (last - medians[0]) / way } else { 0.0 },
+        ratio: if way > 0.0 {
+            (last - medians[0]) / way
+        } else {
+            0.0
+        },
         below_top: if span > 0.0 { (top - last) / span } else { 0.0 },
         parts,
     }

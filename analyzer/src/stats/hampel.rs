@@ -24,7 +24,11 @@ pub fn hampel(values: &[f64], reach: usize, limit: f64) -> Vec<f64> {
                 *w = (*w - centre).abs();
             }
             let sigma = MAD_TO_SIGMA * median_in_place(&mut window);
-            if sigma > 0.0 && (value - centre).abs() > limit * sigma { centre } else { value }
+            if sigma > 0.0 && (value - centre).abs() > limit * sigma {
+                centre
+            } else {
+                value
+            }
         })
         .collect()
 }

@@ -26,7 +26,7 @@ const FINE: f64 = 0.125;
 ///
 /// `u` is time scaled to 0..1, even or not.  The variance share is a description and no test: a
 /// random walk often has one wave that explains half of it.
-/// Degenerate: `None` for n < 6 or where a straight line leaves nothing.
+/// Degenerate: `None` for n < 6 or where a straight line leaves only rounding.
 /// Reference: cosinor (Halberg); Lomb-Scargle with a trend.
 #[must_use]
 pub fn harmonic(u: &[f64], y: &[f64]) -> Option<Harmonic> {
@@ -37,7 +37,8 @@ pub fn harmonic(u: &[f64], y: &[f64]) -> Option<Harmonic> {
     let mut basis = Basis::constant(n);
     basis.push(&u[..n]);
     let line = basis.fit(&y[..n]);
-    if line.sse <= 0.0 {
+    let rounding = 1e-28 * y[..n].iter().map(|v| v * v).sum::<f64>();
+    if line.sse <= rounding {
         return None;
     }
     // The angle grows by the same amount from one frequency to the next, so turning the last
@@ -82,8 +83,10 @@ mod tests {
     #[test]
     fn a_wave_on_a_slope_is_found_with_its_frequency() {
         let u: Vec<f64> = (0..48).map(|i| f64::from(i) / 47.0).collect();
-        let y: Vec<f64> =
-            u.iter().map(|x| 5.0 + 2.0 * x + 3.0 * (std::f64::consts::TAU * 7.5 * x).cos()).collect();
+        let y: Vec<f64> = u
+            .iter()
+            .map(|x| 5.0 + 2.0 * x + 3.0 * (std::f64::consts::TAU * 7.5 * x).cos())
+            .collect();
         let found = harmonic(&u, &y).expect("there is a wave");
         assert!((found.cycles - 7.5).abs() < 1e-9, "{}", found.cycles);
         assert!(found.explained > 0.999_999);

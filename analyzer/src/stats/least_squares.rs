@@ -32,7 +32,11 @@ impl Basis {
     /// No column yet, for `n` values.
     #[must_use]
     pub fn new(n: usize) -> Self {
-        Self { n, q: Vec::new(), r: Vec::new() }
+        Self {
+            n,
+            q: Vec::new(),
+            r: Vec::new(),
+        }
     }
 
     /// A constant column and nothing else.
@@ -102,13 +106,21 @@ impl Basis {
         let mut coefficients = along;
         for j in (0..self.r.len()).rev() {
             let pivot = self.r[j][j];
-            let value = if pivot > 0.0 { coefficients[j] / pivot } else { 0.0 };
+            let value = if pivot > 0.0 {
+                coefficients[j] / pivot
+            } else {
+                0.0
+            };
             coefficients[j] = value;
             for (c, r) in coefficients[..j].iter_mut().zip(&self.r[j]) {
                 *c -= value * r;
             }
         }
-        LeastSquares { coefficients, sse: dot(&residuals, &residuals), residuals }
+        LeastSquares {
+            coefficients,
+            sse: dot(&residuals, &residuals),
+            residuals,
+        }
     }
 
     /// The leverage of each value: the diagonal of the projection onto the columns.  The variance
@@ -149,7 +161,9 @@ mod tests {
         assert!((fit.coefficients[1] - 1.1).abs() < 1e-12);
         assert!((fit.sse - 2.7).abs() < 1e-12);
         // The leverages of a line on 4 even points: .7 .3 .3 .7.
-        assert!((basis.leverage()[0] - 0.7).abs() < 1e-12 && (basis.leverage()[1] - 0.3).abs() < 1e-12);
+        assert!(
+            (basis.leverage()[0] - 0.7).abs() < 1e-12 && (basis.leverage()[1] - 0.3).abs() < 1e-12
+        );
     }
 
     #[test]

@@ -43,10 +43,19 @@ pub fn mann_kendall(y: &[f64]) -> MannKendall {
     let mut sorted = y.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
     let term = |c: f64| c * (c - 1.0) * (2.0 * c + 5.0);
-    let ties: f64 = sorted.chunk_by(|a, b| same(*a, *b)).map(|c| term(c.len() as f64)).sum();
+    let ties: f64 = sorted
+        .chunk_by(|a, b| same(*a, *b))
+        .map(|c| term(c.len() as f64))
+        .sum();
     let variance = (term(n as f64) - ties) / 18.0;
     let z = standardise(score, variance);
-    MannKendall { score, variance, z, p_rise: Normal::standard().sf(z), n }
+    MannKendall {
+        score,
+        variance,
+        z,
+        p_rise: Normal::standard().sf(z),
+        n,
+    }
 }
 
 fn standardise(score: f64, variance: f64) -> f64 {
@@ -63,7 +72,12 @@ impl MannKendall {
     pub fn inflated(&self, factor: f64) -> Self {
         let variance = self.variance * factor;
         let z = standardise(self.score, variance);
-        Self { variance, z, p_rise: Normal::standard().sf(z), ..*self }
+        Self {
+            variance,
+            z,
+            p_rise: Normal::standard().sf(z),
+            ..*self
+        }
     }
 }
 
@@ -93,7 +107,12 @@ pub fn hamed_rao_factor(t: &[f64], y: &[f64], slope: f64) -> f64 {
     let limit = Normal::standard().inverse_cdf(0.975) / count.sqrt();
     let mut sum = 0.0;
     for k in 1..n {
-        let r = ranks[k..].iter().zip(&ranks).map(|(a, b)| a * b).sum::<f64>() / total;
+        let r = ranks[k..]
+            .iter()
+            .zip(&ranks)
+            .map(|(a, b)| a * b)
+            .sum::<f64>()
+            / total;
         if r.abs() > limit {
             let left = (n - k) as f64;
             sum += left * (left - 1.0) * (left - 2.0) * r;
@@ -153,6 +172,9 @@ mod tests {
 
     #[test]
     fn tied_values_share_a_rank() {
-        assert_eq!(format!("{:?}", ranks(&[3.0, 1.0, 3.0, 2.0])), "[3.5, 1.0, 3.5, 2.0]");
+        assert_eq!(
+            format!("{:?}", ranks(&[3.0, 1.0, 3.0, 2.0])),
+            "[3.5, 1.0, 3.5, 2.0]"
+        );
     }
 }

@@ -25,9 +25,7 @@ pub use least_squares::{Basis, LeastSquares};
 pub use mann_kendall::{MannKendall, hamed_rao_factor, mann_kendall};
 pub use multiple::benjamini_hochberg;
 pub use quantile::{MAD_TO_SIGMA, mad_sigma, median, quantile, quantile_sorted};
-pub use shapes::{
-    Choice, Curve, Shape, ShapeFit, best_step_pair, choose_shape, curve, fit_shapes,
-};
+pub use shapes::{Choice, Curve, Shape, ShapeFit, best_step_pair, choose_shape, curve, fit_shapes};
 pub use theil_sen::{SlopeInterval, TheilSen, median_slope, theil_sen};
 
 use std::cmp::Ordering;
@@ -44,18 +42,28 @@ pub(crate) fn same(a: f64, b: f64) -> bool {
     reason = "the value was clamped to 0..=max just before"
 )]
 pub(crate) fn index_of(x: f64, max: usize) -> usize {
-    if x.is_nan() { 0 } else { x.clamp(0.0, max as f64) as usize }
+    if x.is_nan() {
+        0
+    } else {
+        x.clamp(0.0, max as f64) as usize
+    }
 }
 
 /// The mean; 0 for an empty slice.
 pub(crate) fn mean(values: &[f64]) -> f64 {
-    if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / values.len() as f64 }
+    if values.is_empty() {
+        0.0
+    } else {
+        values.iter().sum::<f64>() / values.len() as f64
+    }
 }
 
 /// Largest minus smallest; 0 for an empty slice.
 pub(crate) fn range(values: &[f64]) -> f64 {
     let (low, high) = values
         .iter()
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), &x| (l.min(x), h.max(x)));
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), &x| {
+            (l.min(x), h.max(x))
+        });
     if high >= low { high - low } else { 0.0 }
 }

@@ -12,7 +12,9 @@ pub const MAD_TO_SIGMA: f64 = 1.4826;
 /// Degenerate: NaN for an empty slice; the value itself for one; `q` is held within 0..1.
 #[must_use]
 pub fn quantile_sorted(sorted: &[f64], q: f64) -> f64 {
-    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
+    let Some(last) = sorted.len().checked_sub(1) else {
+        return f64::NAN;
+    };
     let h = last as f64 * q.clamp(0.0, 1.0);
     let i = super::index_of(h, last);
     let (a, b) = (sorted[i], sorted[(i + 1).min(last)]);
@@ -45,7 +47,10 @@ pub(crate) fn median_in_place(values: &mut [f64]) -> f64 {
     if n % 2 == 1 {
         middle
     } else {
-        f64::midpoint(below.iter().copied().fold(f64::NEG_INFINITY, f64::max), middle)
+        f64::midpoint(
+            below.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            middle,
+        )
     }
 }
 

@@ -32,7 +32,10 @@ impl Shape {
     /// True for the shapes that go on growing at the end.
     #[must_use]
     pub fn grows_for_ever(self) -> bool {
-        matches!(self, Self::Line | Self::WarmupLine | Self::Hinge | Self::StepLine)
+        matches!(
+            self,
+            Self::Line | Self::WarmupLine | Self::Hinge | Self::StepLine
+        )
     }
 
     /// Free numbers of the shape, with the place of a bend or step counted.
@@ -158,7 +161,11 @@ pub fn fit_shapes(u: &[f64], y: &[f64]) -> Vec<ShapeFit> {
         residuals: Vec::new(),
     };
     let fill = |into: ShapeFit, fit: LeastSquares| {
-        let growth = if into.shape.grows_for_ever() { fit.coefficients[1] } else { 0.0 };
+        let growth = if into.shape.grows_for_ever() {
+            fit.coefficients[1]
+        } else {
+            0.0
+        };
         ShapeFit {
             growth,
             sse: fit.sse,
@@ -174,7 +181,12 @@ pub fn fit_shapes(u: &[f64], y: &[f64]) -> Vec<ShapeFit> {
     let single = std::iter::once((Shape::Line, 0.0))
         .chain(WARMUP_TAU.iter().map(|&tau| (Shape::Warmup, tau)))
         .chain(LOGARITHM_TAU.iter().map(|&tau| (Shape::Logarithm, tau)))
-        .chain(bends.clone().take(HINGES as usize).map(|s| (Shape::Hinge, s)))
+        .chain(
+            bends
+                .clone()
+                .take(HINGES as usize)
+                .map(|s| (Shape::Hinge, s)),
+        )
         .chain(bends.map(|s| (Shape::RampFlat, s)));
     for (shape, at) in single {
         let candidate = one(shape, at);
@@ -191,7 +203,9 @@ pub fn fit_shapes(u: &[f64], y: &[f64]) -> Vec<ShapeFit> {
     line.push(u);
     let straight = line.fit(&y);
     let warmups = WARMUP_LINE_TAU.iter().map(|&tau| (Shape::WarmupLine, tau));
-    let steps = (3..n.saturating_sub(3)).step_by(2).map(|i| (Shape::StepLine, u[i]));
+    let steps = (3..n.saturating_sub(3))
+        .step_by(2)
+        .map(|i| (Shape::StepLine, u[i]));
     for (shape, at) in warmups.chain(steps) {
         let candidate = one(shape, at);
         line.truncate(2);
@@ -209,10 +223,17 @@ pub fn fit_shapes(u: &[f64], y: &[f64]) -> Vec<ShapeFit> {
 
     let sums = Sums::new(&y);
     if let Some((sse, i)) = sums.best_step(n) {
-        fits.push(ShapeFit { sse, ..one(Shape::Step, u[i]) });
+        fits.push(ShapeFit {
+            sse,
+            ..one(Shape::Step, u[i])
+        });
     }
     if let Some((sse, i, j)) = sums.best_pair(n) {
-        fits.push(ShapeFit { sse, at_second: u[j], ..one(Shape::StepPair, u[i]) });
+        fits.push(ShapeFit {
+            sse,
+            at_second: u[j],
+            ..one(Shape::StepPair, u[i])
+        });
     }
     for fit in &mut fits {
         if let Some(first) = fit.coefficients.first_mut() {
@@ -237,7 +258,9 @@ fn keep_better(fits: &mut Vec<ShapeFit>, new: ShapeFit) {
 pub fn best_step_pair(y: &[f64]) -> f64 {
     let level = mean(y);
     let centred: Vec<f64> = y.iter().map(|v| v - level).collect();
-    Sums::new(&centred).best_pair(y.len()).map_or(f64::INFINITY, |(sse, _, _)| sse)
+    Sums::new(&centred)
+        .best_pair(y.len())
+        .map_or(f64::INFINITY, |(sse, _, _)| sse)
 }
 
 /// Running sums, so that the squares about the mean of any stretch cost nothing.
@@ -248,7 +271,10 @@ struct Sums {
 
 impl Sums {
     fn new(y: &[f64]) -> Self {
-        let mut sums = Self { values: vec![0.0], squares: vec![0.0] };
+        let mut sums = Self {
+            values: vec![0.0],
+            squares: vec![0.0],
+        };
         let (mut a, mut b) = (0.0, 0.0);
         for v in y {
             a += v;
@@ -323,7 +349,9 @@ pub fn choose_shape(
     flat_penalty: f64,
 ) -> Option<Choice> {
     let with_residuals = fits.iter().filter(|f| !f.residuals.is_empty());
-    let closest = &with_residuals.min_by(|a, b| a.sse.total_cmp(&b.sse))?.residuals;
+    let closest = &with_residuals
+        .min_by(|a, b| a.sse.total_cmp(&b.sse))?
+        .residuals;
     let total = fits.iter().find(|f| f.shape == Shape::Constant)?.sse;
     let n = closest.len() as f64;
     let rho = (dot(&closest[1..], closest) / dot(closest, closest).max(1e-300)).clamp(0.0, 0.95);
@@ -382,8 +410,16 @@ pub fn curve(fit: &ShapeFit, u: &[f64], y: &[f64], n_effective: f64) -> Curve {
     let free = n as f64 - basis.columns() as f64;
     let variance = if free > 0.0 { solved.sse / free } else { 0.0 };
     let inflate = (n as f64 / n_effective.max(1.0)).max(1.0);
-    let error = basis.leverage().iter().map(|h| (h * variance * inflate).sqrt()).collect();
-    let value = y.iter().zip(&solved.residuals).map(|(y, r)| y - r).collect();
+    let error = basis
+        .leverage()
+        .iter()
+        .map(|h| (h * variance * inflate).sqrt())
+        .collect();
+    let value = y
+        .iter()
+        .zip(&solved.residuals)
+        .map(|(y, r)| y - r)
+        .collect();
     Curve { value, error }
 }
 
@@ -413,13 +449,25 @@ mod tests {
     fn each_made_shape_is_recognised() {
         let u = grid(48);
         let make = |f: &dyn Fn(f64) -> f64| -> Vec<f64> {
-            u.iter().enumerate().map(|(i, &x)| 1e9 + f(x) + 0.4 * jitter(i)).collect()
+            u.iter()
+                .enumerate()
+                .map(|(i, &x)| 1e9 + f(x) + 0.4 * jitter(i))
+                .collect()
         };
         assert_eq!(winner(&make(&|x| 30.0 * x), &u).0, Shape::Line);
-        assert_eq!(winner(&make(&|x| 30.0 * (x - 0.4).max(0.0)), &u).0, Shape::Hinge);
+        assert_eq!(
+            winner(&make(&|x| 30.0 * (x - 0.4).max(0.0)), &u).0,
+            Shape::Hinge
+        );
         assert_eq!(winner(&make(&|x| 30.0 * x.min(0.5)), &u).0, Shape::RampFlat);
-        assert_eq!(winner(&make(&|x| 30.0 * saturation(x, 0.1)), &u).0, Shape::Warmup);
-        assert_eq!(winner(&make(&|x| 30.0 * f64::from(x > 0.6)), &u).0, Shape::Step);
+        assert_eq!(
+            winner(&make(&|x| 30.0 * saturation(x, 0.1)), &u).0,
+            Shape::Warmup
+        );
+        assert_eq!(
+            winner(&make(&|x| 30.0 * f64::from(x > 0.6)), &u).0,
+            Shape::Step
+        );
         let two = |x| 30.0 * (f64::from(x > 0.3) + f64::from(x > 0.7));
         assert_eq!(winner(&make(&two), &u).0, Shape::StepPair);
         let both = |x| 9.0 * x + 40.0 * saturation(x, 0.03);
@@ -441,7 +489,11 @@ mod tests {
     #[test]
     fn scaling_the_values_scales_the_growth() {
         let u = grid(20);
-        let y: Vec<f64> = u.iter().enumerate().map(|(i, x)| 4.0 * x + jitter(i)).collect();
+        let y: Vec<f64> = u
+            .iter()
+            .enumerate()
+            .map(|(i, x)| 4.0 * x + jitter(i))
+            .collect();
         let big: Vec<f64> = y.iter().map(|v| v * 1024.0).collect();
         let (a, b) = (fit_shapes(&u, &y), fit_shapes(&u, &big));
         for (x, y) in a.iter().zip(&b) {

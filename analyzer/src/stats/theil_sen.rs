@@ -38,14 +38,22 @@ pub fn theil_sen(t: &[f64], y: &[f64]) -> Option<TheilSen> {
     }
     slopes.sort_unstable_by(f64::total_cmp);
     let slope = super::quantile_sorted(&slopes, 0.5);
-    Some(TheilSen { slope, n: t.len().min(y.len()), slopes })
+    Some(TheilSen {
+        slope,
+        n: t.len().min(y.len()),
+        slopes,
+    })
 }
 
 /// Only the slope of [`theil_sen`], at a third of the cost.
 #[must_use]
 pub fn median_slope(t: &[f64], y: &[f64]) -> Option<f64> {
     let mut slopes = pairwise(t, y);
-    if slopes.is_empty() { None } else { Some(median_in_place(&mut slopes)) }
+    if slopes.is_empty() {
+        None
+    } else {
+        Some(median_in_place(&mut slopes))
+    }
 }
 
 fn pairwise(t: &[f64], y: &[f64]) -> Vec<f64> {
@@ -93,7 +101,9 @@ mod tests {
         let t = [0.0, 1.0, 2.0, 3.0, 4.0];
         let fit = theil_sen(&t, &[1.0, 3.0, 5.0, 7.0, 900.0]).expect("five times");
         assert!((fit.slope - 2.0).abs() < 1e-12);
-        assert!((median_slope(&t, &[1.0, 3.0, 5.0, 7.0, 900.0]).expect("five") - 2.0).abs() < 1e-12);
+        assert!(
+            (median_slope(&t, &[1.0, 3.0, 5.0, 7.0, 900.0]).expect("five") - 2.0).abs() < 1e-12
+        );
     }
 
     #[test]

@@ -118,7 +118,10 @@ fn low_and_median(v: &[f64], sorted: &mut Vec<f64>) -> (f64, f64) {
     sorted.clear();
     sorted.extend_from_slice(v);
     sorted.sort_unstable_by(f64::total_cmp);
-    (stats::quantile_sorted(sorted, rules::ENVELOPE), stats::quantile_sorted(sorted, 0.5))
+    (
+        stats::quantile_sorted(sorted, rules::ENVELOPE),
+        stats::quantile_sorted(sorted, 0.5),
+    )
 }
 
 fn block_count(n: u64) -> usize {
@@ -132,7 +135,9 @@ impl Cells {
     #[must_use]
     pub fn from_samples(t: &[f64], v: &[f64]) -> Self {
         let (t, v) = clean(t, v);
-        let Some((&start, &end)) = t.first().zip(t.last()) else { return Self::default() };
+        let Some((&start, &end)) = t.first().zip(t.last()) else {
+            return Self::default();
+        };
         let n = t.len();
         let Summary { quantum, min, max } = summarise(&v);
         let mut cells = Self {
@@ -158,7 +163,9 @@ impl Cells {
             cells.t_s.push(stats::mean(&t[from..to]));
             cells.low.push(low);
             cells.median.push(median);
-            cells.samples.push(u32::try_from(to - from).unwrap_or(u32::MAX));
+            cells
+                .samples
+                .push(u32::try_from(to - from).unwrap_or(u32::MAX));
         });
         cells
     }
@@ -169,7 +176,9 @@ impl Blocks {
     #[must_use]
     pub fn from_samples(t: &[f64], v: &[f64]) -> Self {
         let (t, v) = clean(t, v);
-        let Some((&start, &end)) = t.first().zip(t.last()) else { return Self::default() };
+        let Some((&start, &end)) = t.first().zip(t.last()) else {
+            return Self::default();
+        };
         let n = t.len();
         let Summary { quantum, min, max } = summarise(&v);
         let mut blocks = Self {
@@ -212,7 +221,9 @@ impl Blocks {
             ..Self::default()
         };
         let t = &cells.t_s;
-        let Some((first, last)) = t.first().zip(t.last()) else { return blocks };
+        let Some((first, last)) = t.first().zip(t.last()) else {
+            return blocks;
+        };
         // The first and last cell lie about as far inside the span as one another.
         blocks.start_s = f64::midpoint(*first, *last) - cells.span_s / 2.0;
         if cells.max <= cells.min || (cells.n as f64) < rules::MIN_SAMPLES {
@@ -254,10 +265,19 @@ fn slots(cells: &Cells, start: f64) -> (Vec<usize>, usize) {
     if count >= MAX_CELLS {
         return ((0..count).collect(), count);
     }
-    // Cells are missing where samples are.  The usual distance gives the width of one.
+    // Cells are missing where samples are.  Next to a gap the distance is larger; the mean of the
+    // usual distances gives the width of a cell, since what one is short the next has more.
     let apart: Vec<f64> = cells.t_s.windows(2).map(|w| w[1] - w[0]).collect();
-    let width = stats::median(&apart).max(cells.span_s / MAX_CELLS as f64);
-    let slots = stats::index_of((cells.span_s / width).round(), MAX_CELLS).max(1);
+    let limit = 1.6 * stats::median(&apart);
+    let usual: Vec<f64> = apart.into_iter().filter(|d| *d <= limit).collect();
+    let wanted = (cells.span_s / stats::mean(&usual)).round();
+    // The estimate is good to a few cells, and a full grid is the common case.
+    let nearly_full = wanted >= 0.97 * MAX_CELLS as f64;
+    let slots = if nearly_full {
+        MAX_CELLS
+    } else {
+        stats::index_of(wanted, MAX_CELLS).max(1)
+    };
     let of = |t: &f64| stats::index_of((t - start) / cells.span_s * slots as f64, slots - 1);
     (cells.t_s.iter().map(of).collect(), slots)
 }
@@ -295,7 +315,9 @@ mod tests {
 
     fn series(n: u32) -> (Vec<f64>, Vec<f64>) {
         let t: Vec<f64> = (0..n).map(|i| 10.0 * f64::from(i)).collect();
-        let v = (0..n).map(|i| f64::from(4096 * (i + (i * 7) % 11))).collect();
+        let v = (0..n)
+            .map(|i| f64::from(4096 * (i + (i * 7) % 11)))
+            .collect();
         (t, v)
     }
 

@@ -46,7 +46,12 @@ pub fn judge_block_lives(lives: &[Blocks], traits: &Traits) -> Judgement {
     let judged: Vec<(f64, Judgement)> = lives
         .iter()
         .enumerate()
-        .map(|(i, life)| (lives.get(i + 1).map_or(end, |next| next.start_s) - life.start_s, life))
+        .map(|(i, life)| {
+            (
+                lives.get(i + 1).map_or(end, |next| next.start_s) - life.start_s,
+                life,
+            )
+        })
         .filter(|(lasts, life)| {
             lives.len() == 1
                 || (life.n as f64 >= r::MIN_SAMPLES && *lasts >= r::MIN_LIFE_SHARE * span)
@@ -57,7 +62,11 @@ pub fn judge_block_lives(lives: &[Blocks], traits: &Traits) -> Judgement {
         let most = lives.iter().map(|l| l.n).max().unwrap_or(0) as f64;
         let text = format!("no life between restarts has {} samples", r::MIN_SAMPLES);
         let rule = evidence("min_samples", most, r::MIN_SAMPLES, false, text);
-        Judgement { first: first.first, last: last.last, ..plain(Verdict::TooShort, None, vec![rule]) }
+        Judgement {
+            first: first.first,
+            last: last.last,
+            ..plain(Verdict::TooShort, None, vec![rule])
+        }
     } else {
         combine(judged)
     };
@@ -71,7 +80,11 @@ fn combine(mut judged: Vec<(f64, Judgement)>) -> Judgement {
     }
     let total: f64 = judged.iter().map(|(w, _)| w).sum();
     let grows = |verdicts: &[Verdict]| -> f64 {
-        judged.iter().filter(|(_, j)| verdicts.contains(&j.verdict)).map(|(w, _)| w).sum()
+        judged
+            .iter()
+            .filter(|(_, j)| verdicts.contains(&j.verdict))
+            .map(|(w, _)| w)
+            .sum()
     };
     let leaking = grows(&[Verdict::Leak]);
     let suspected = grows(&[Verdict::Leak, Verdict::Suspect]);
@@ -80,14 +93,23 @@ fn combine(mut judged: Vec<(f64, Judgement)>) -> Judgement {
         if longest_leaks || (leaking >= r::LEAKING_SHARE * total && leaking > 0.0) {
             (Verdict::Leak, leaking, &[Verdict::Leak])
         } else if suspected >= r::LEAKING_SHARE * total && suspected > 0.0 {
-            (Verdict::Suspect, suspected, &[Verdict::Leak, Verdict::Suspect])
+            (
+                Verdict::Suspect,
+                suspected,
+                &[Verdict::Leak, Verdict::Suspect],
+            )
         } else {
             let longest = longest(&judged, |_| true);
             return judged.swap_remove(longest).1;
         };
     let chosen = |j: &Judgement| wanted.contains(&j.verdict);
     let weighted = |value: &dyn Fn(&Judgement) -> f64| -> f64 {
-        judged.iter().filter(|(_, j)| chosen(j)).map(|(w, j)| w * value(j)).sum::<f64>() / covered
+        judged
+            .iter()
+            .filter(|(_, j)| chosen(j))
+            .map(|(w, j)| w * value(j))
+            .sum::<f64>()
+            / covered
     };
     let mut out = judged[longest(&judged, chosen)].1.clone();
     out.verdict = verdict;
@@ -98,8 +120,17 @@ fn combine(mut judged: Vec<(f64, Judgement)>) -> Judgement {
     out.p_drift = growing().map(|j| j.p_drift).fold(0.0, f64::max);
     out.since_s = growing().find_map(|j| j.since_s);
     let share = covered / total;
-    let text = format!("grows in {:.0} % of the time between restarts", 100.0 * share);
-    out.evidence.push(evidence("leaking_share", share, r::LEAKING_SHARE, true, text));
+    let text = format!(
+        "grows in {:.0} % of the time between restarts",
+        100.0 * share
+    );
+    out.evidence.push(evidence(
+        "leaking_share",
+        share,
+        r::LEAKING_SHARE,
+        true,
+        text,
+    ));
     out
 }
 
@@ -120,7 +151,13 @@ fn settle(mut judgement: Judgement, traits: &Traits, span: f64) -> Judgement {
                 "{:.0} % of the planned time is over: a warm-up looks the same so far",
                 100.0 * done
             );
-            judgement.evidence.push(evidence("half_the_plan", done, r::HALF_THE_PLAN, false, text));
+            judgement.evidence.push(evidence(
+                "half_the_plan",
+                done,
+                r::HALF_THE_PLAN,
+                false,
+                text,
+            ));
         }
     }
     if traits.reclaimable && matches!(judgement.verdict, Verdict::Leak | Verdict::Suspect) {
@@ -136,7 +173,13 @@ fn evidence(
     passed: bool,
     text: String,
 ) -> Evidence {
-    Evidence { rule, measured, threshold, passed, text }
+    Evidence {
+        rule,
+        measured,
+        threshold,
+        passed,
+        text,
+    }
 }
 
 /// A judgement without a trend.
@@ -186,10 +229,15 @@ struct Cleaned {
 }
 
 fn clean(blocks: &Blocks) -> Cleaned {
-    let u: Vec<f64> = blocks.t_s.iter().map(|t| (t - blocks.start_s) / blocks.span_s).collect();
+    let u: Vec<f64> = blocks
+        .t_s
+        .iter()
+        .map(|t| (t - blocks.start_s) / blocks.span_s)
+        .collect();
     let mut low = blocks.low.clone();
-    let wave = stats::harmonic(&u, &blocks.median)
-        .filter(|h| h.explained > r::PERIODIC_SHARE && h.sse < stats::best_step_pair(&blocks.median));
+    let wave = stats::harmonic(&u, &blocks.median).filter(|h| {
+        h.explained > r::PERIODIC_SHARE && h.sse < stats::best_step_pair(&blocks.median)
+    });
     if let Some(h) = &wave {
         for (l, w) in low.iter_mut().zip(&h.wave) {
             *l -= w;
@@ -203,10 +251,19 @@ fn clean(blocks: &Blocks) -> Cleaned {
 /// The slope of points with its interval, wide enough for their autocorrelation.
 fn slope_with_interval(t: &[f64], y: &[f64]) -> (f64, SlopeInterval) {
     let Some(fit) = stats::theil_sen(t, y) else {
-        return (0.0, SlopeInterval { low: 0.0, high: 0.0 });
+        return (
+            0.0,
+            SlopeInterval {
+                low: 0.0,
+                high: 0.0,
+            },
+        );
     };
     let factor = stats::hamed_rao_factor(t, y, fit.slope).max(1.0);
-    (fit.slope, fit.interval(stats::mann_kendall(y).variance * factor, r::CONFIDENCE))
+    (
+        fit.slope,
+        fit.interval(stats::mann_kendall(y).variance * factor, r::CONFIDENCE),
+    )
 }
 
 /// The growth that the best leak shape sees.
@@ -229,7 +286,11 @@ fn growth_of(
     overall: (f64, SlopeInterval),
 ) -> Growth {
     let Cleaned { u, low, from, .. } = cleaned;
-    let rest: Vec<f64> = low.iter().zip(u).map(|(l, x)| l - fit.passing_part(*x)).collect();
+    let rest: Vec<f64> = low
+        .iter()
+        .zip(u)
+        .map(|(l, x)| l - fit.passing_part(*x))
+        .collect();
     let mut growth = Growth {
         shape: fit.shape,
         size: fit.growth,
@@ -285,15 +346,21 @@ fn examine(blocks: &Blocks, floor: f64) -> Judgement {
     let Some(choice) = chosen else {
         return plain(Verdict::TooShort, Some(blocks), Vec::new());
     };
-    let overall =
-        slope_with_interval(&blocks.t_s[cleaned.from..], &cleaned.low[cleaned.from..]);
-    let growth =
-        choice.leak.map(|i| growth_of(&fits[i], blocks, &cleaned, overall));
+    let overall = slope_with_interval(&blocks.t_s[cleaned.from..], &cleaned.low[cleaned.from..]);
+    let growth = choice
+        .leak
+        .map(|i| growth_of(&fits[i], blocks, &cleaned, overall));
     let level = stats::median(&cleaned.low).abs();
-    let smallest = (r::MIN_RELATIVE_GROWTH * level)
-        .max(r::MIN_QUANTA * blocks.quantum)
-        .max(r::MIN_SIGMAS * choice.sigma)
-        .max(floor);
+    let smallest = [
+        ("min_relative_growth", r::MIN_RELATIVE_GROWTH * level),
+        ("min_quanta", r::MIN_QUANTA * blocks.quantum),
+        ("min_sigmas", r::MIN_SIGMAS * choice.sigma),
+        ("floor", floor),
+    ]
+    .into_iter()
+    .fold(("min_quanta", 0.0), |most, next| {
+        if next.1 > most.1 { next } else { most }
+    });
     let rest = growth.as_ref().map_or(&cleaned.low, |g| &g.rest);
     let drift = stats::drift_test(&rest[cleaned.from..]);
     let parts = stats::index_of(r::PARTS, 99);
@@ -306,10 +373,16 @@ fn examine(blocks: &Blocks, floor: f64) -> Judgement {
         method: "theil_sen",
         p_drift: drift.p,
         persistence: persistence.ratio,
-        smallest_growth: smallest,
+        smallest_growth: smallest.1,
         ..plain(Verdict::Steady, Some(blocks), Vec::new())
     };
-    let case = Case { blocks, cleaned: &cleaned, choice: &choice, fits: &fits, smallest };
+    let case = Case {
+        blocks,
+        cleaned: &cleaned,
+        choice: &choice,
+        fits: &fits,
+        smallest,
+    };
     out.verdict = match &growth {
         Some(g) => {
             let tests = [
@@ -330,7 +403,8 @@ struct Case<'a> {
     cleaned: &'a Cleaned,
     choice: &'a Choice,
     fits: &'a [ShapeFit],
-    smallest: f64,
+    /// The growth that can be seen here, with the rule that says so.
+    smallest: (&'static str, f64),
 }
 
 impl Case<'_> {
@@ -353,28 +427,46 @@ impl Case<'_> {
             other.shape.name(),
             short(margin)
         );
-        if note("shape", margin, 0.0, margin >= 0.0 && growth.slope > 0.0, text) {
+        let wins = margin >= r::SHAPE_MARGIN && growth.slope > 0.0;
+        if note("shape_margin", margin, r::SHAPE_MARGIN, wins, text) {
             return self.without_leak_shape();
         }
-        let text =
-            format!("grew by {}, visible from {} on", short(growth.size), short(self.smallest));
-        if note("effect", growth.size, self.smallest, growth.size >= self.smallest, text) {
+        let (rule, smallest) = self.smallest;
+        let text = format!(
+            "grew by {}, visible from {} on",
+            short(growth.size),
+            short(smallest)
+        );
+        if note(rule, growth.size, smallest, growth.size >= smallest, text) {
             return Verdict::Steady;
         }
-        let (t, low) =
-            (&self.blocks.t_s[self.cleaned.from..], &self.cleaned.low[self.cleaned.from..]);
+        let (t, low) = (
+            &self.blocks.t_s[self.cleaned.from..],
+            &self.cleaned.low[self.cleaned.from..],
+        );
         let half = t.len() / 2;
         let late = stats::median_slope(&t[half..], &low[half..]).unwrap_or(0.0);
         let late_z = stats::mann_kendall(&low[half..]).z;
         let share = late / growth.slope;
-        let text = format!("the later half grows at {} % of the rate", short(100.0 * share));
+        let text = format!(
+            "the later half grows at {} % of the rate",
+            short(100.0 * share)
+        );
         let still = share >= r::STILL_GROWING;
         if note("still_growing", share, r::STILL_GROWING, still, text) {
-            return if late > 0.0 { Verdict::Plateau } else { Verdict::Steady };
+            return if late > 0.0 {
+                Verdict::Plateau
+            } else {
+                Verdict::Steady
+            };
         }
         let text = format!("the later half rises with z {}", short(late_z));
         if note("late_z", late_z, r::LATE_Z, late_z >= r::LATE_Z, text) {
-            return if late > 0.0 { Verdict::Plateau } else { Verdict::Steady };
+            return if late > 0.0 {
+                Verdict::Plateau
+            } else {
+                Verdict::Steady
+            };
         }
         if growth.shape == Shape::WarmupLine {
             let third = t.len() * 3 / 4;
@@ -385,14 +477,25 @@ impl Case<'_> {
                 short(3600.0 * tail),
                 short(3600.0 * before)
             );
-            if note("tail_rate", tail, r::TAIL_RATE * before, tail >= r::TAIL_RATE * before, text)
-            {
+            if note(
+                "tail_rate",
+                tail,
+                r::TAIL_RATE * before,
+                tail >= r::TAIL_RATE * before,
+                text,
+            ) {
                 return Verdict::Plateau;
             }
             let range = stats::range(&self.cleaned.low);
             let share = growth.size / range;
             let text = format!("growth is {} % of the range", short(100.0 * share));
-            if note("warmup_share", share, r::WARMUP_SHARE, share >= r::WARMUP_SHARE, text) {
+            if note(
+                "warmup_share",
+                share,
+                r::WARMUP_SHARE,
+                share >= r::WARMUP_SHARE,
+                text,
+            ) {
                 return Verdict::Plateau;
             }
         }
@@ -403,25 +506,47 @@ impl Case<'_> {
                 ("slow_wave_share", r::SLOW_WAVE_SHARE)
             };
             let share = growth.size / stats::range(&wave.wave);
-            let text = format!("growth is {} % of the height of a wave", short(100.0 * share));
+            let text = format!(
+                "growth is {} % of the height of a wave",
+                short(100.0 * share)
+            );
             if note(rule, share, least, share >= least, text) {
                 return Verdict::Steady;
             }
         }
         let text = format!("{} % of the way went up", short(100.0 * persistence.1));
         let least = r::PERSISTENCE;
-        if note(persistence.0, persistence.1, least, persistence.1 >= least, text) {
+        if note(
+            persistence.0,
+            persistence.1,
+            least,
+            persistence.1 >= least,
+            text,
+        ) {
             return Verdict::Steady;
         }
-        let text = format!("ends {} % of the range under the top", short(100.0 * persistence.2));
+        let text = format!(
+            "ends {} % of the range under the top",
+            short(100.0 * persistence.2)
+        );
         let most = r::BELOW_TOP;
-        if note("below_top", persistence.2, most, persistence.2 <= most, text) {
+        if note(
+            "below_top",
+            persistence.2,
+            most,
+            persistence.2 <= most,
+            text,
+        ) {
             return Verdict::Steady;
         }
         let text = format!("p {} against a random walk", short(drift.1));
         if note(drift.0, drift.1, r::DRIFT, drift.1 <= r::DRIFT, text) {
             let narrow = drift.1 <= r::DRIFT_NARROW;
-            return if narrow { Verdict::Suspect } else { Verdict::Steady };
+            return if narrow {
+                Verdict::Suspect
+            } else {
+                Verdict::Steady
+            };
         }
         Verdict::Leak
     }
@@ -439,10 +564,16 @@ impl Case<'_> {
 
     /// Fills in the slope, the curve and the onset that belong to the verdict.
     fn finish(&self, growth: Option<Growth>, floor: f64, out: &mut Judgement) {
-        let Case { blocks, cleaned, choice, fits, .. } = self;
+        let Case {
+            blocks,
+            cleaned,
+            choice,
+            fits,
+            ..
+        } = self;
         let leaking = matches!(out.verdict, Verdict::Leak | Verdict::Suspect);
         let shown = match choice.leak {
-            Some(i) if leaking || choice.margin >= 0.0 => &fits[i],
+            Some(i) if leaking || choice.margin >= r::SHAPE_MARGIN => &fits[i],
             _ => &fits[choice.other],
         };
         let curve = stats::curve(shown, &cleaned.u, &cleaned.low, choice.n_effective);
@@ -457,7 +588,11 @@ impl Case<'_> {
             out.growth = g.slope * (blocks.start_s + blocks.span_s - g.since_s);
             if g.shape == Shape::Line {
                 // The line that the reported slope belongs to, not the least-squares one.
-                let levels = cleaned.low.iter().zip(&blocks.t_s).map(|(l, t)| l - g.slope * (t - blocks.start_s));
+                let levels = cleaned
+                    .low
+                    .iter()
+                    .zip(&blocks.t_s)
+                    .map(|(l, t)| l - g.slope * (t - blocks.start_s));
                 let level = stats::median(&levels.skip(cleaned.from).collect::<Vec<_>>());
                 for (v, t) in value.iter_mut().zip(&blocks.t_s) {
                     *v = level + g.slope * (t - blocks.start_s);
@@ -474,7 +609,7 @@ impl Case<'_> {
             out.since_s = None;
         }
         let fall = -out.slope_per_s * blocks.span_s;
-        if out.verdict == Verdict::Steady && out.slope_high_per_s < 0.0 && fall >= self.smallest {
+        if out.verdict == Verdict::Steady && out.slope_high_per_s < 0.0 && fall >= self.smallest.1 {
             out.verdict = Verdict::Shrinking;
         }
         let reach = Normal::standard().inverse_cdf(f64::midpoint(1.0, r::CONFIDENCE));
@@ -495,5 +630,181 @@ impl Case<'_> {
     /// The time of the first step of the winning step shape.
     fn onset_of_steps(&self) -> f64 {
         self.blocks.start_s + self.fits[self.choice.other].at * self.blocks.span_s
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::RULES;
+
+    const MIB: f64 = 1_048_576.0;
+
+    /// Ten samples a minute for `hours`, of a made series with some churn.
+    fn made(hours: f64, f: impl Fn(f64) -> f64) -> (Vec<f64>, Vec<f64>) {
+        let n = stats::index_of(hours * 60.0, 100_000);
+        let t: Vec<f64> = (0..n).map(|i| 60.0 * i as f64).collect();
+        let churn = |i: usize| ((i * 7919) % 61) as f64 * 4096.0;
+        let v = t
+            .iter()
+            .enumerate()
+            .map(|(i, t)| f(t / 3600.0).round() + churn(i))
+            .collect();
+        (t, v)
+    }
+
+    fn judged(hours: f64, f: impl Fn(f64) -> f64) -> Judgement {
+        let (t, v) = made(hours, f);
+        judge_blocks(&Blocks::from_samples(&t, &v), &Traits::default())
+    }
+
+    #[test]
+    fn a_steady_leak_is_called_with_its_rate_inside_the_interval() {
+        let j = judged(12.0, |h| 100.0 * MIB + 2.0 * MIB * h);
+        assert_eq!(j.verdict, Verdict::Leak);
+        let rate = 2.0 * MIB / 3600.0;
+        assert!((j.slope_per_s / rate - 1.0).abs() < 0.02);
+        assert!(j.slope_low_per_s < rate && rate < j.slope_high_per_s);
+        assert_eq!((j.since_s, j.method), (Some(0.0), "theil_sen"));
+        assert!((j.growth / (24.0 * MIB) - 1.0).abs() < 0.03);
+        assert!(j.evidence.iter().all(|e| e.passed));
+    }
+
+    #[test]
+    fn a_late_leak_is_dated() {
+        let j = judged(20.0, |h| 100.0 * MIB + 3.0 * MIB * (h - 9.0).max(0.0));
+        assert_eq!(j.verdict, Verdict::Leak);
+        assert!((j.since_s.expect("a leak has an onset") / 3600.0 - 9.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn growth_that_ends_is_no_leak() {
+        let fill = judged(12.0, |h| 100.0 * MIB + 50.0 * MIB * (1.0 - (-h).exp()));
+        assert_eq!(fill.verdict, Verdict::Plateau);
+        let step = judged(12.0, |h| 100.0 * MIB + 20.0 * MIB * f64::from(h > 7.0));
+        assert_eq!(step.verdict, Verdict::Step);
+        assert!((step.since_s.expect("a step has an instant") / 3600.0 - 7.0).abs() < 0.5);
+        assert!((step.growth / (20.0 * MIB) - 1.0).abs() < 0.05);
+        let wave = judged(12.0, |h| 100.0 * MIB + 9.0 * MIB * (h * 2.0).sin());
+        assert_eq!(wave.verdict, Verdict::Steady);
+        assert_eq!(
+            judged(12.0, |h| 100.0 * MIB - MIB * h).verdict,
+            Verdict::Shrinking
+        );
+        assert_eq!(judged(12.0, |_| 100.0 * MIB).verdict, Verdict::Steady);
+    }
+
+    #[test]
+    fn traits_turn_a_leak_into_what_it_is() {
+        let (t, v) = made(12.0, |h| 100.0 * MIB + 2.0 * MIB * h);
+        let cells = Cells::from_samples(&t, &v);
+        let with = |traits| judge(&cells, &traits).verdict;
+        let none = Traits::default();
+        assert_eq!(
+            with(Traits {
+                reclaimable: true,
+                ..none
+            }),
+            Verdict::Reclaimable
+        );
+        assert_eq!(
+            with(Traits {
+                floor: 30.0 * MIB,
+                ..none
+            }),
+            Verdict::Steady
+        );
+        assert_eq!(
+            with(Traits {
+                planned_span_s: Some(90_000.0),
+                ..none
+            }),
+            Verdict::Suspect
+        );
+        assert_eq!(
+            with(Traits {
+                planned_span_s: Some(50_000.0),
+                ..none
+            }),
+            Verdict::Leak
+        );
+    }
+
+    #[test]
+    fn lives_that_leak_make_a_leak_and_their_jumps_do_not() {
+        let life = |from: f64, per_hour: f64| {
+            let (t, v) = made(4.0, |h| 100.0 * MIB + per_hour * MIB * h);
+            let t: Vec<f64> = t.iter().map(|t| t + 3600.0 * from).collect();
+            Cells::from_samples(&t, &v)
+        };
+        let traits = Traits::default();
+        let leaks = judge_lives(&[life(0.0, 4.0), life(4.0, 6.0), life(8.0, 5.0)], &traits);
+        assert_eq!(leaks.verdict, Verdict::Leak);
+        assert!((leaks.slope_per_s * 3600.0 / MIB - 5.0).abs() < 0.2);
+        let healthy = judge_lives(&[life(0.0, 0.0), life(4.0, 0.0)], &traits);
+        assert_eq!(healthy.verdict, Verdict::Steady);
+    }
+
+    #[test]
+    fn too_little_is_said_to_be_so() {
+        let few: Vec<f64> = (0..35).map(f64::from).collect();
+        let j = judge(&Cells::from_samples(&few, &few), &Traits::default());
+        assert_eq!((j.verdict, j.evidence.len()), (Verdict::TooShort, 1));
+        let nothing = Cells::from_samples(&[0.0, 1.0], &[f64::NAN, f64::NAN]);
+        assert_eq!(
+            judge(&nothing, &Traits::default()).verdict,
+            Verdict::Unjudgeable
+        );
+        assert_eq!(
+            judge_lives(&[], &Traits::default()).verdict,
+            Verdict::Unjudgeable
+        );
+        // Two bursts of samples with nothing between fill two blocks.
+        let t: Vec<f64> = (0..40)
+            .map(|i| f64::from(i) + if i < 20 { 0.0 } else { 1e6 })
+            .collect();
+        let v: Vec<f64> = (0..40).map(f64::from).collect();
+        assert_eq!(
+            judge(&Cells::from_samples(&t, &v), &Traits::default()).verdict,
+            Verdict::TooShort
+        );
+    }
+
+    #[test]
+    fn a_constant_series_is_steady_without_a_fit() {
+        let t: Vec<f64> = (0..100).map(f64::from).collect();
+        let j = judge(&Cells::from_samples(&t, &[5.0; 100]), &Traits::default());
+        assert_eq!(j.verdict, Verdict::Steady);
+        assert!(j.fit.is_none() && j.evidence.is_empty());
+    }
+
+    #[test]
+    fn evidence_names_rules_of_the_table() {
+        for f in [
+            |h: f64| 9.0 * MIB * h,
+            |h: f64| MIB * (h * 2.0).sin(),
+            |h: f64| MIB * h.min(5.0),
+        ] {
+            for e in judged(12.0, |h| 100.0 * MIB + f(h)).evidence {
+                assert!(
+                    e.rule == "floor" || RULES.iter().any(|r| r.name == e.rule),
+                    "{}",
+                    e.rule
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn unit_and_clock_do_not_matter() {
+        let (t, v) = made(12.0, |h| {
+            100.0 * MIB + 2.0 * MIB * h + MIB * (h * 3.0).sin()
+        });
+        let base = judge_blocks(&Blocks::from_samples(&t, &v), &Traits::default());
+        let later: Vec<f64> = t.iter().map(|t| t + 1e6).collect();
+        let pages: Vec<f64> = v.iter().map(|v| v / 4096.0).collect();
+        let other = judge_blocks(&Blocks::from_samples(&later, &pages), &Traits::default());
+        assert_eq!(base.verdict, other.verdict);
+        assert!((base.slope_per_s / other.slope_per_s / 4096.0 - 1.0).abs() < 1e-6);
     }
 }

@@ -8,6 +8,7 @@
 //! is large enough to matter, still going on, persistent, and larger than what a random walk does.
 
 mod cells;
+mod hints;
 mod judge;
 mod rules;
 

@@ -51,6 +51,8 @@ rules! {
         "BIC in favour of steps: a step misread as a trend is a false alarm, the reverse shows in a longer run.";
     FLAT_PENALTY = 1.0, "flat_penalty",
         "BIC in favour of shapes that flatten, for the same reason; less, as they bend further than steps.";
+    SHAPE_MARGIN = 0.0, "shape_margin",
+        "A shape that grows for ever has to beat every other one, after these penalties.";
     MIN_RELATIVE_GROWTH = 2e-4, "min_relative_growth",
         "Growth under this share of the level is below what any recording resolves.";
     MIN_QUANTA = 2.0, "min_quanta",
@@ -94,6 +96,6 @@ mod tests {
     fn every_rule_has_its_own_name_and_a_reason() {
         let names: BTreeSet<_> = RULES.iter().map(|r| r.name).collect();
         assert_eq!(names.len(), RULES.len());
-        assert!(RULES.iter().all(|r| r.why.ends_with('.') && r.value > 0.0));
+        assert!(RULES.iter().all(|r| r.why.ends_with('.') && r.value >= 0.0));
     }
 }
