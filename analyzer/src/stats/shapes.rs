@@ -326,6 +326,8 @@ pub struct Choice {
     pub other: usize,
     /// How much better the leak shape is, in BIC with the penalties; negative infinity without one.
     pub margin: f64,
+    /// The penalty that is part of the margin, in favour of the other shape.
+    pub penalty: f64,
     /// Number of independent values that the residuals amount to.
     pub n_effective: f64,
     /// Scaled MAD of the residuals of the closest shape.
@@ -357,13 +359,14 @@ pub fn choose_shape(
     let rho = (dot(&closest[1..], closest) / dot(closest, closest).max(1e-300)).clamp(0.0, 0.95);
     let n_effective = (n * (1.0 - rho) / (1.0 + rho)).max(8.0);
     let floor = n * (quantum * 0.29).powi(2) + 1e-12 * total;
+    let penalty = |f: &ShapeFit| match f.shape {
+        Shape::Step | Shape::StepPair => step_penalty,
+        Shape::Warmup | Shape::Logarithm | Shape::RampFlat => flat_penalty,
+        _ => 0.0,
+    };
     let bic = |f: &ShapeFit| {
-        let penalty = match f.shape {
-            Shape::Step | Shape::StepPair => step_penalty,
-            Shape::Warmup | Shape::Logarithm | Shape::RampFlat => flat_penalty,
-            _ => 0.0,
-        };
-        n_effective * ((f.sse + floor) / n).ln() + f.shape.parameters() * n_effective.ln() - penalty
+        n_effective * ((f.sse + floor) / n).ln() + f.shape.parameters() * n_effective.ln()
+            - penalty(f)
     };
     let best = |wanted: &dyn Fn(&ShapeFit) -> bool| {
         fits.iter()
@@ -378,6 +381,7 @@ pub fn choose_shape(
         leak: leak.map(|l| l.1),
         other: other.1,
         margin: leak.map_or(f64::NEG_INFINITY, |l| other.0 - l.0),
+        penalty: penalty(&fits[other.1]),
         n_effective,
         sigma: mad_sigma(closest),
     })

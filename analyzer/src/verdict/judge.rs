@@ -427,10 +427,34 @@ impl Case<'_> {
             other.shape.name(),
             short(margin)
         );
-        let wins = margin >= r::SHAPE_MARGIN && growth.slope > 0.0;
-        if note("shape_margin", margin, r::SHAPE_MARGIN, wins, text) {
+        // Where only the penalty decides against the leak shape, the other rules are still asked:
+        // a series that meets them all is undecided, not healthy.
+        let rises = growth.slope > 0.0;
+        let wins = margin >= r::SHAPE_MARGIN && rises;
+        let undecided = !wins && rises && margin + self.choice.penalty >= r::SHAPE_MARGIN;
+        let lost = note("shape_margin", margin, r::SHAPE_MARGIN, wins, text);
+        if lost && !undecided {
             return self.without_leak_shape();
         }
+        let verdict = self.follow_size_and_time(growth, [persistence, drift], notes);
+        match verdict {
+            Verdict::Leak if undecided => Verdict::Suspect,
+            _ if undecided => self.without_leak_shape(),
+            verdict => verdict,
+        }
+    }
+
+    /// The rules after the choice of shape.
+    fn follow_size_and_time(
+        &self,
+        growth: &Growth,
+        [persistence, drift]: [(&'static str, f64, f64); 2],
+        notes: &mut Vec<Evidence>,
+    ) -> Verdict {
+        let mut note = |rule, measured: f64, threshold: f64, passed, text: String| {
+            notes.push(evidence(rule, measured, threshold, passed, text));
+            !passed
+        };
         let (rule, smallest) = self.smallest;
         let text = format!(
             "grew by {}, visible from {} on",
