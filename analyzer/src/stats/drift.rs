@@ -142,3 +142,46 @@ fn df_gls(y: &[f64]) -> f64 {
     }
     fit.coefficients[0] / (variance * c / determinant).max(1e-300).sqrt()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn jitter(i: u32) -> f64 {
+        f64::from((i * 7919) % 101) / 100.0 - 0.5
+    }
+
+    /// Expected values from an independent Python implementation (numpy, scipy) of the test.
+    #[test]
+    fn wander_and_trend_match_the_reference() {
+        let mut sum = 0.0;
+        let wander: Vec<f64> = (0..48)
+            .map(|i| {
+                sum += jitter(i);
+                sum
+            })
+            .collect();
+        let found = drift_test(&wander);
+        assert!(
+            (found.p - 0.618_358_832_047_767_4).abs() < 1e-9,
+            "{found:?}"
+        );
+        assert!((found.lambda - 0.951_465_360_461_542_5).abs() < 1e-9);
+        assert!((found.z_stationary - 1.739_047_789_465_326_7).abs() < 1e-9);
+        assert!((found.z_random_walk + 0.405_245_834_863_536).abs() < 1e-9);
+
+        let trend: Vec<f64> = (0..48).map(|i| 0.05 * f64::from(i) + jitter(i)).collect();
+        let found = drift_test(&trend);
+        assert!((found.z - 5.778_338_362_729_221).abs() < 1e-9, "{found:?}");
+        assert!((found.lambda - 0.908_052_341_084_185_9).abs() < 1e-9);
+    }
+
+    #[test]
+    fn without_anything_to_test_p_is_one() {
+        assert!((drift_test(&[3.0; 40]).p - 1.0).abs() < 1e-12);
+        assert!((drift_test(&[1.0, 2.0, 3.0]).p - 1.0).abs() < 1e-12);
+        let mut broken = [1.0; 40];
+        broken[7] = f64::NAN;
+        assert!((drift_test(&broken).p - 1.0).abs() < 1e-12);
+    }
+}

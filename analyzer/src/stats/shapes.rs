@@ -326,8 +326,6 @@ pub struct Choice {
     pub other: usize,
     /// How much better the leak shape is, in BIC with the penalties; negative infinity without one.
     pub margin: f64,
-    /// The penalty that is part of the margin, in favour of the other shape.
-    pub penalty: f64,
     /// Number of independent values that the residuals amount to.
     pub n_effective: f64,
     /// Scaled MAD of the residuals of the closest shape.
@@ -381,7 +379,6 @@ pub fn choose_shape(
         leak: leak.map(|l| l.1),
         other: other.1,
         margin: leak.map_or(f64::NEG_INFINITY, |l| other.0 - l.0),
-        penalty: penalty(&fits[other.1]),
         n_effective,
         sigma: mad_sigma(closest),
     })

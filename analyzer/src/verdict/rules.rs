@@ -53,6 +53,8 @@ rules! {
         "BIC in favour of shapes that flatten, for the same reason; less, as they bend further than steps.";
     SHAPE_MARGIN = 0.0, "shape_margin",
         "A shape that grows for ever has to beat every other one, after these penalties.";
+    UNDECIDED = 2.0, "undecided",
+        "A shape that loses by less BIC than this has not lost (Kass & Raftery 1995: not worth more than a bare mention); if all else holds the series is a suspect.";
     MIN_RELATIVE_GROWTH = 2e-4, "min_relative_growth",
         "Growth under this share of the level is below what any recording resolves.";
     MIN_QUANTA = 2.0, "min_quanta",
