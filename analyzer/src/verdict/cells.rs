@@ -249,7 +249,7 @@ impl Blocks {
             return blocks;
         }
         let (slot, slots) = slots(cells, blocks.start_s);
-        let per_block = slots.div_ceil(stats::index_of(rules::MAX_BLOCKS, usize::MAX));
+        let per_block = slots.div_ceil(block_count(cells.n));
         let mut from = 0;
         for group in slot.chunk_by(|a, b| a / per_block == b / per_block) {
             add(from, from + group.len());
