@@ -1,0 +1,69 @@
+//! Statistics on plain slices of numbers.
+//!
+//! Nothing here knows of memory, files or recordings, nothing logs, and nothing panics on odd
+//! input: a function that has too little to work on says so by `None` or by the value its doc
+//! names.  The numbers may come in any unit; times are seconds.
+//!
+//! Samples of memory are autocorrelated.  Each function says what that does to its result.
+
+mod drift;
+mod efficiency;
+mod hampel;
+mod harmonic;
+mod least_squares;
+mod mann_kendall;
+mod multiple;
+mod quantile;
+mod shapes;
+mod theil_sen;
+
+pub use drift::{DriftTest, drift_test};
+pub use efficiency::{Efficiency, efficiency};
+pub use hampel::hampel;
+pub use harmonic::{Harmonic, harmonic};
+pub use least_squares::{Basis, LeastSquares};
+pub use mann_kendall::{MannKendall, hamed_rao_factor, mann_kendall};
+pub use multiple::benjamini_hochberg;
+pub use quantile::{MAD_TO_SIGMA, mad_sigma, median, quantile, quantile_sorted};
+pub use shapes::{Choice, Curve, Shape, ShapeFit, best_step_pair, choose_shape, curve, fit_shapes};
+pub use theil_sen::{SlopeInterval, TheilSen, median_slope, theil_sen};
+
+use std::cmp::Ordering;
+
+/// True where neither number is greater; false as soon as one is NaN.
+pub(crate) fn same(a: f64, b: f64) -> bool {
+    a.partial_cmp(&b) == Some(Ordering::Equal)
+}
+
+/// The whole part of `x` as an index, held within `0..=max`.  NaN gives 0.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the value was clamped to 0..=max just before"
+)]
+pub(crate) fn index_of(x: f64, max: usize) -> usize {
+    if x.is_nan() {
+        0
+    } else {
+        x.clamp(0.0, max as f64) as usize
+    }
+}
+
+/// The mean; 0 for an empty slice.
+pub(crate) fn mean(values: &[f64]) -> f64 {
+    if values.is_empty() {
+        0.0
+    } else {
+        values.iter().sum::<f64>() / values.len() as f64
+    }
+}
+
+/// Largest minus smallest; 0 for an empty slice.
+pub(crate) fn range(values: &[f64]) -> f64 {
+    let (low, high) = values
+        .iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), &x| {
+            (l.min(x), h.max(x))
+        });
+    if high >= low { high - low } else { 0.0 }
+}

@@ -1,0 +1,101 @@
+//! The strongest periodic part of a series with a trend.
+
+use super::least_squares::Basis;
+
+/// A sine wave fitted beside a straight line.
+#[derive(Debug, Clone)]
+pub struct Harmonic {
+    /// Cycles over the whole of u = 0..1.
+    pub cycles: f64,
+    /// The wave at each point, without line and mean.
+    pub wave: Vec<f64>,
+    /// Share of the variance about the line that the wave removes, 0 to 1.
+    pub explained: f64,
+    /// Sum of squares that line and wave leave.
+    pub sse: f64,
+}
+
+/// First frequency tried, in cycles per series.  Slower waves cannot be told from a trend.
+const FROM: f64 = 1.75;
+/// Up to here frequencies are [`FINE`] apart, beyond twice as much.
+const COARSE_FROM: f64 = 6.0;
+const FINE: f64 = 0.125;
+
+/// Fits `a + b u + c cos(2 pi f u) + d sin(2 pi f u)` for f = 1.75 to n / 4 cycles and returns
+/// the f that leaves the least.
+///
+/// `u` is time scaled to 0..1, even or not.  The variance share is a description and no test: a
+/// random walk often has one wave that explains half of it.
+/// Degenerate: `None` for n < 6 or where a straight line leaves only rounding.
+/// Reference: cosinor (Halberg); Lomb-Scargle with a trend.
+#[must_use]
+pub fn harmonic(u: &[f64], y: &[f64]) -> Option<Harmonic> {
+    let n = u.len().min(y.len());
+    if n < 6 {
+        return None;
+    }
+    let mut basis = Basis::constant(n);
+    basis.push(&u[..n]);
+    let line = basis.fit(&y[..n]);
+    let rounding = 1e-28 * y[..n].iter().map(|v| v * v).sum::<f64>();
+    if line.sse <= rounding {
+        return None;
+    }
+    // The angle grows by the same amount from one frequency to the next, so turning the last
+    // cosine and sine is all it takes.
+    let turn = std::f64::consts::TAU;
+    let start: Vec<(f64, f64)> = u[..n].iter().map(|x| (turn * FROM * x).sin_cos()).collect();
+    let fine: Vec<(f64, f64)> = u[..n].iter().map(|x| (turn * FINE * x).sin_cos()).collect();
+    let (mut sin, mut cos): (Vec<f64>, Vec<f64>) = start.into_iter().unzip();
+    let last = n as f64 / 4.0;
+    let mut cycles = FROM;
+    let mut best: Option<Harmonic> = None;
+    while cycles < COARSE_FROM || cycles < last {
+        basis.truncate(2);
+        basis.push(&cos);
+        basis.push(&sin);
+        let fit = basis.fit_from(line.residuals.clone(), 2);
+        if fit.sse < best.as_ref().map_or(line.sse, |b| b.sse) {
+            let (c, s) = (fit.coefficients[2], fit.coefficients[3]);
+            let wave = cos.iter().zip(&sin).map(|(x, y)| c * x + s * y).collect();
+            best = Some(Harmonic {
+                cycles,
+                wave,
+                explained: 1.0 - fit.sse / line.sse,
+                sse: fit.sse,
+            });
+        }
+        let times = if cycles < COARSE_FROM { 1 } else { 2 };
+        cycles += FINE * f64::from(times);
+        for _ in 0..times {
+            for ((s, c), (step_s, step_c)) in sin.iter_mut().zip(&mut cos).zip(&fine) {
+                (*s, *c) = (*s * step_c + *c * step_s, *c * step_c - *s * step_s);
+            }
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wave_on_a_slope_is_found_with_its_frequency() {
+        let u: Vec<f64> = (0..48).map(|i| f64::from(i) / 47.0).collect();
+        let y: Vec<f64> = u
+            .iter()
+            .map(|x| 5.0 + 2.0 * x + 3.0 * (std::f64::consts::TAU * 7.5 * x).cos())
+            .collect();
+        let found = harmonic(&u, &y).expect("there is a wave");
+        assert!((found.cycles - 7.5).abs() < 1e-9, "{}", found.cycles);
+        assert!(found.explained > 0.999_999);
+        assert!((found.wave[0] - 3.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_straight_line_and_a_short_series_have_none() {
+        assert!(harmonic(&[0.0, 0.5, 1.0], &[1.0, 5.0, 2.0]).is_none());
+        assert!(harmonic(&[0.0, 0.2, 0.4, 0.6, 0.8, 1.0], &[1.0; 6]).is_none());
+    }
+}

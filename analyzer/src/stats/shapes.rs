@@ -1,0 +1,512 @@
+//! Which simple shape a series has: straight growth, growth that flattens, a step, nothing.
+
+use super::least_squares::{Basis, LeastSquares, dot};
+use super::{mad_sigma, mean};
+
+/// The shapes that are tried, each a least-squares fit over u = 0..1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Shape {
+    /// `a`
+    Constant,
+    /// `a + b u`
+    Line,
+    /// `a + b (1 - exp(-u / tau))`, a warm-up that ends.
+    Warmup,
+    /// `a + b ln(1 + u / tau)`, growth that slows for ever.
+    Logarithm,
+    /// `a + b u + c (1 - exp(-u / tau))`
+    WarmupLine,
+    /// `a + b max(0, u - s)`, growth from s on.
+    Hinge,
+    /// `a + b min(u, s)`, growth until s.
+    RampFlat,
+    /// One change of mean.
+    Step,
+    /// Two changes of mean.
+    StepPair,
+    /// `a + b u + c [u >= s]` with c not negative.
+    StepLine,
+}
+
+impl Shape {
+    /// True for the shapes that go on growing at the end.
+    #[must_use]
+    pub fn grows_for_ever(self) -> bool {
+        matches!(
+            self,
+            Self::Line | Self::WarmupLine | Self::Hinge | Self::StepLine
+        )
+    }
+
+    /// Free numbers of the shape, with the place of a bend or step counted.
+    fn parameters(self) -> f64 {
+        match self {
+            Self::Constant => 1.0,
+            Self::Line => 2.0,
+            Self::Warmup | Self::Logarithm | Self::Hinge | Self::RampFlat | Self::Step => 3.0,
+            Self::WarmupLine | Self::StepLine => 4.0,
+            Self::StepPair => 5.0,
+        }
+    }
+
+    /// One word for reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Constant => "constant",
+            Self::Line => "line",
+            Self::Warmup => "warmup",
+            Self::Logarithm => "logarithm",
+            Self::WarmupLine => "warmup_and_line",
+            Self::Hinge => "late_onset",
+            Self::RampFlat => "ramp_then_flat",
+            Self::Step => "step",
+            Self::StepPair => "two_steps",
+            Self::StepLine => "step_and_line",
+        }
+    }
+}
+
+/// The best fit of one shape.
+#[derive(Debug, Clone)]
+pub struct ShapeFit {
+    /// Which shape.
+    pub shape: Shape,
+    /// Sum of squared residuals.
+    pub sse: f64,
+    /// Growth over u = 0..1 of the part that goes on for ever (`b`), 0 for shapes without one.
+    pub growth: f64,
+    /// tau, bend or place of the (first) step, in u.
+    pub at: f64,
+    /// Place of the second step, in u.
+    pub at_second: f64,
+    /// Coefficients in the order of the formula; empty for steps.
+    pub coefficients: Vec<f64>,
+    /// Values minus fit; empty for steps.
+    pub residuals: Vec<f64>,
+}
+
+impl ShapeFit {
+    /// The columns of the shape beside the constant.
+    fn columns(&self, u: &[f64]) -> Vec<Vec<f64>> {
+        let each = |f: &dyn Fn(f64) -> f64| -> Vec<f64> { u.iter().map(|&x| f(x)).collect() };
+        let after = |at: f64| each(&|x| f64::from(x >= at));
+        match self.shape {
+            Shape::Constant => vec![],
+            Shape::Line => vec![u.to_vec()],
+            Shape::Warmup => vec![each(&|x| saturation(x, self.at))],
+            Shape::Logarithm => vec![each(&|x| (x / self.at).ln_1p())],
+            Shape::WarmupLine => vec![u.to_vec(), each(&|x| saturation(x, self.at))],
+            Shape::Hinge => vec![each(&|x| (x - self.at).max(0.0))],
+            Shape::RampFlat => vec![each(&|x| x.min(self.at))],
+            Shape::Step => vec![after(self.at)],
+            Shape::StepPair => vec![after(self.at), after(self.at_second)],
+            Shape::StepLine => vec![u.to_vec(), after(self.at)],
+        }
+    }
+
+    /// What start-up or a single step adds at `u`, for the shapes that have such a part beside
+    /// their growth; 0 for all others.
+    #[must_use]
+    pub fn passing_part(&self, u: f64) -> f64 {
+        let size = self.coefficients.get(2).copied().unwrap_or(0.0);
+        match self.shape {
+            Shape::StepLine => size * f64::from(u >= self.at),
+            Shape::WarmupLine => size * saturation(u, self.at),
+            _ => 0.0,
+        }
+    }
+}
+
+fn saturation(u: f64, tau: f64) -> f64 {
+    -(-u / tau).exp_m1()
+}
+
+const WARMUP_TAU: [f64; 17] = [
+    0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.065, 0.08, 0.1, 0.12, 0.15, 0.18, 0.21, 0.25, 0.3, 0.35,
+    0.45,
+];
+const LOGARITHM_TAU: [f64; 6] = [0.002, 0.005, 0.01, 0.02, 0.04, 0.08];
+const WARMUP_LINE_TAU: [f64; 5] = [0.015, 0.03, 0.05, 0.08, 0.12];
+/// Bends lie at .10, .15, ... of the series: this many for a late onset, one more for a ramp.
+const HINGES: u32 = 13;
+const BEND_FROM: f64 = 0.10;
+const BEND_STEP: f64 = 0.05;
+
+/// Fits every shape to `y` over `u` (ascending, 0..1) and returns the best fit of each.
+///
+/// Least squares: outliers should be filtered before (see [`super::hampel`]).  Autocorrelated
+/// residuals do not bias a fit but overstate its support; [`choose_shape`] allows for that.
+/// Uneven `u` is fine.
+/// Degenerate: an empty vector for n < 8; all values equal fit every shape with 0 left.
+#[must_use]
+pub fn fit_shapes(u: &[f64], y: &[f64]) -> Vec<ShapeFit> {
+    let n = u.len().min(y.len());
+    if n < 8 {
+        return Vec::new();
+    }
+    let (u, level) = (&u[..n], mean(&y[..n]));
+    // Centred values keep their digits; the level goes back into the constant at the end.
+    let y: Vec<f64> = y[..n].iter().map(|v| v - level).collect();
+    let mut flat = Basis::constant(n);
+    let constant = flat.fit(&y);
+    let mut fits = Vec::with_capacity(10);
+    let one = |shape, at| ShapeFit {
+        shape,
+        at,
+        sse: f64::INFINITY,
+        growth: 0.0,
+        at_second: 0.0,
+        coefficients: Vec::new(),
+        residuals: Vec::new(),
+    };
+    let fill = |into: ShapeFit, fit: LeastSquares| {
+        let growth = if into.shape.grows_for_ever() {
+            fit.coefficients[1]
+        } else {
+            0.0
+        };
+        ShapeFit {
+            growth,
+            sse: fit.sse,
+            coefficients: fit.coefficients,
+            residuals: fit.residuals,
+            ..into
+        }
+    };
+    fits.push(fill(one(Shape::Constant, 0.0), constant.clone()));
+
+    // Shapes with one column beside the constant.
+    let bends = (0..=HINGES).map(|i| BEND_FROM + BEND_STEP * f64::from(i));
+    let single = std::iter::once((Shape::Line, 0.0))
+        .chain(WARMUP_TAU.iter().map(|&tau| (Shape::Warmup, tau)))
+        .chain(LOGARITHM_TAU.iter().map(|&tau| (Shape::Logarithm, tau)))
+        .chain(
+            bends
+                .clone()
+                .take(HINGES as usize)
+                .map(|s| (Shape::Hinge, s)),
+        )
+        .chain(bends.map(|s| (Shape::RampFlat, s)));
+    for (shape, at) in single {
+        let candidate = one(shape, at);
+        flat.truncate(1);
+        for column in candidate.columns(u) {
+            flat.push(&column);
+        }
+        let fit = flat.fit_from(constant.residuals.clone(), 1);
+        keep_better(&mut fits, fill(candidate, fit));
+    }
+
+    // Shapes with a line and one more column.
+    let mut line = Basis::constant(n);
+    line.push(u);
+    let straight = line.fit(&y);
+    let warmups = WARMUP_LINE_TAU.iter().map(|&tau| (Shape::WarmupLine, tau));
+    let steps = (3..n.saturating_sub(3))
+        .step_by(2)
+        .map(|i| (Shape::StepLine, u[i]));
+    for (shape, at) in warmups.chain(steps) {
+        let candidate = one(shape, at);
+        line.truncate(2);
+        if let Some(column) = candidate.columns(u).get(1) {
+            line.push(column);
+        }
+        let mut fit = line.fit_from(straight.residuals.clone(), 2);
+        // The line was already taken off, so it comes on top.
+        fit.coefficients[0] += straight.coefficients[0];
+        fit.coefficients[1] += straight.coefficients[1];
+        if shape == Shape::WarmupLine || fit.coefficients[2] >= 0.0 {
+            keep_better(&mut fits, fill(candidate, fit));
+        }
+    }
+
+    let sums = Sums::new(&y);
+    if let Some((sse, i)) = sums.best_step(n) {
+        fits.push(ShapeFit {
+            sse,
+            ..one(Shape::Step, u[i])
+        });
+    }
+    if let Some((sse, i, j)) = sums.best_pair(n) {
+        fits.push(ShapeFit {
+            sse,
+            at_second: u[j],
+            ..one(Shape::StepPair, u[i])
+        });
+    }
+    for fit in &mut fits {
+        if let Some(first) = fit.coefficients.first_mut() {
+            *first += level;
+        }
+    }
+    fits
+}
+
+fn keep_better(fits: &mut Vec<ShapeFit>, new: ShapeFit) {
+    match fits.iter_mut().find(|f| f.shape == new.shape) {
+        Some(old) if new.sse < old.sse => *old = new,
+        Some(_) => {}
+        None => fits.push(new),
+    }
+}
+
+/// What the best two changes of mean leave of `y`, as a sum of squares.
+///
+/// Degenerate: infinite for n < 4.
+#[must_use]
+pub fn best_step_pair(y: &[f64]) -> f64 {
+    let level = mean(y);
+    let centred: Vec<f64> = y.iter().map(|v| v - level).collect();
+    Sums::new(&centred)
+        .best_pair(y.len())
+        .map_or(f64::INFINITY, |(sse, _, _)| sse)
+}
+
+/// Running sums, so that the squares about the mean of any stretch cost nothing.
+struct Sums {
+    values: Vec<f64>,
+    squares: Vec<f64>,
+}
+
+impl Sums {
+    fn new(y: &[f64]) -> Self {
+        let mut sums = Self {
+            values: vec![0.0],
+            squares: vec![0.0],
+        };
+        let (mut a, mut b) = (0.0, 0.0);
+        for v in y {
+            a += v;
+            b += v * v;
+            sums.values.push(a);
+            sums.squares.push(b);
+        }
+        sums
+    }
+
+    fn sse(&self, from: usize, to: usize) -> f64 {
+        let sum = self.values[to] - self.values[from];
+        self.squares[to] - self.squares[from] - sum * sum / (to - from) as f64
+    }
+
+    /// Least sum of squares with one change of mean, at least two values on the right side.
+    fn best_step(&self, n: usize) -> Option<(f64, usize)> {
+        let mut best: Option<(f64, usize)> = None;
+        for i in 2..n.saturating_sub(1) {
+            let sse = self.sse(0, i) + self.sse(i, n);
+            if best.is_none_or(|b| sse < b.0) {
+                best = Some((sse, i));
+            }
+        }
+        best.map(|(sse, i)| (sse.max(0.0), i))
+    }
+
+    fn best_pair(&self, n: usize) -> Option<(f64, usize, usize)> {
+        let mut best: Option<(f64, usize, usize)> = None;
+        for i in 1..n.saturating_sub(2) {
+            let first = self.sse(0, i);
+            for j in i + 1..n {
+                let sse = first + self.sse(i, j) + self.sse(j, n);
+                if best.is_none_or(|b| sse < b.0) {
+                    best = Some((sse, i, j));
+                }
+            }
+        }
+        best.map(|(sse, i, j)| (sse.max(0.0), i, j))
+    }
+}
+
+/// Which shape the data support.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    /// Index of the best shape that grows for ever; `None` when none of them rises.
+    pub leak: Option<usize>,
+    /// Index of the best other shape.
+    pub other: usize,
+    /// How much better the leak shape is, in BIC with the penalties; negative infinity without one.
+    pub margin: f64,
+    /// Number of independent values that the residuals amount to.
+    pub n_effective: f64,
+    /// Scaled MAD of the residuals of the closest shape.
+    pub sigma: f64,
+}
+
+/// Compares the shapes by `BIC = ne ln((SSE + floor) / n) + k ln ne`.
+///
+/// `ne = max(8, n (1 - rho) / (1 + rho))` with rho the lag-1 autocorrelation (0 to .95) of the
+/// residuals of the closest shape allows for autocorrelated samples.  `floor = n (.29 q)^2`, the
+/// rounding of values that are multiples of `quantum`, keeps exact staircases from being
+/// over-read.  A shape with steps gets `step_penalty` and one that flattens `flat_penalty`
+/// in its favour, since a false leak costs more than a late one.
+/// Degenerate: `None` for an empty list.
+/// Reference: Schwarz 1978; trend or step: Reeves et al. 2007; Lund & Reeves 2002.
+#[must_use]
+pub fn choose_shape(
+    fits: &[ShapeFit],
+    quantum: f64,
+    step_penalty: f64,
+    flat_penalty: f64,
+) -> Option<Choice> {
+    let with_residuals = fits.iter().filter(|f| !f.residuals.is_empty());
+    let closest = &with_residuals
+        .min_by(|a, b| a.sse.total_cmp(&b.sse))?
+        .residuals;
+    let total = fits.iter().find(|f| f.shape == Shape::Constant)?.sse;
+    let n = closest.len() as f64;
+    let rho = (dot(&closest[1..], closest) / dot(closest, closest).max(1e-300)).clamp(0.0, 0.95);
+    let n_effective = (n * (1.0 - rho) / (1.0 + rho)).max(8.0);
+    let floor = n * (quantum * 0.29).powi(2) + 1e-12 * total;
+    let penalty = |f: &ShapeFit| match f.shape {
+        Shape::Step | Shape::StepPair => step_penalty,
+        Shape::Warmup | Shape::Logarithm | Shape::RampFlat => flat_penalty,
+        _ => 0.0,
+    };
+    let bic = |f: &ShapeFit| {
+        n_effective * ((f.sse + floor) / n).ln() + f.shape.parameters() * n_effective.ln()
+            - penalty(f)
+    };
+    let best = |wanted: &dyn Fn(&ShapeFit) -> bool| {
+        fits.iter()
+            .enumerate()
+            .filter(|(_, f)| wanted(f))
+            .map(|(i, f)| (bic(f), i))
+            .min_by(|a, b| a.0.total_cmp(&b.0))
+    };
+    let leak = best(&|f| f.shape.grows_for_ever() && f.growth > 0.0);
+    let other = best(&|f| !f.shape.grows_for_ever())?;
+    Some(Choice {
+        leak: leak.map(|l| l.1),
+        other: other.1,
+        margin: leak.map_or(f64::NEG_INFINITY, |l| other.0 - l.0),
+        n_effective,
+        sigma: mad_sigma(closest),
+    })
+}
+
+/// A fitted shape as a chart draws it.
+#[derive(Debug, Clone)]
+pub struct Curve {
+    /// The fit at each point.
+    pub value: Vec<f64>,
+    /// Standard error of the fit at each point.
+    pub error: Vec<f64>,
+}
+
+/// The curve of a fitted shape with its standard error: the square root of leverage times
+/// residual variance times `n / n_effective`.
+///
+/// The place of a bend or step counts as known, so the error there is somewhat too small.
+/// Degenerate: no error (0) where the shape has as many parameters as there are points.
+#[must_use]
+pub fn curve(fit: &ShapeFit, u: &[f64], y: &[f64], n_effective: f64) -> Curve {
+    let n = u.len().min(y.len());
+    let (u, level) = (&u[..n], mean(&y[..n]));
+    let centred: Vec<f64> = y[..n].iter().map(|v| v - level).collect();
+    let mut basis = Basis::constant(n);
+    for column in fit.columns(u) {
+        basis.push(&column);
+    }
+    let solved = basis.fit(&centred);
+    let free = n as f64 - basis.columns() as f64;
+    let variance = if free > 0.0 { solved.sse / free } else { 0.0 };
+    let inflate = (n as f64 / n_effective.max(1.0)).max(1.0);
+    let error = basis
+        .leverage()
+        .iter()
+        .map(|h| (h * variance * inflate).sqrt())
+        .collect();
+    let value = y
+        .iter()
+        .zip(&solved.residuals)
+        .map(|(y, r)| y - r)
+        .collect();
+    Curve { value, error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grid(n: u32) -> Vec<f64> {
+        (0..n).map(|i| f64::from(i) / f64::from(n - 1)).collect()
+    }
+
+    fn winner(y: &[f64], u: &[f64]) -> (Shape, bool) {
+        let fits = fit_shapes(u, y);
+        let choice = choose_shape(&fits, 0.01, 2.0, 1.0).expect("fits");
+        match choice.leak {
+            Some(i) if choice.margin >= 0.0 => (fits[i].shape, true),
+            _ => (fits[choice.other].shape, false),
+        }
+    }
+
+    /// A fixed jitter of about +-.5 without a trend.
+    fn jitter(i: usize) -> f64 {
+        ((i * 7919) % 101) as f64 / 100.0 - 0.5
+    }
+
+    #[test]
+    fn each_made_shape_is_recognised() {
+        let u = grid(48);
+        let make = |f: &dyn Fn(f64) -> f64| -> Vec<f64> {
+            u.iter()
+                .enumerate()
+                .map(|(i, &x)| 1e9 + f(x) + 0.4 * jitter(i))
+                .collect()
+        };
+        assert_eq!(winner(&make(&|x| 30.0 * x), &u).0, Shape::Line);
+        assert_eq!(
+            winner(&make(&|x| 30.0 * (x - 0.4).max(0.0)), &u).0,
+            Shape::Hinge
+        );
+        assert_eq!(winner(&make(&|x| 30.0 * x.min(0.5)), &u).0, Shape::RampFlat);
+        assert_eq!(
+            winner(&make(&|x| 30.0 * saturation(x, 0.1)), &u).0,
+            Shape::Warmup
+        );
+        assert_eq!(
+            winner(&make(&|x| 30.0 * f64::from(x > 0.6)), &u).0,
+            Shape::Step
+        );
+        let two = |x| 30.0 * (f64::from(x > 0.3) + f64::from(x > 0.7));
+        assert_eq!(winner(&make(&two), &u).0, Shape::StepPair);
+        let both = |x| 9.0 * x + 40.0 * saturation(x, 0.03);
+        assert_eq!(winner(&make(&both), &u).0, Shape::WarmupLine);
+        assert_eq!(winner(&make(&|_| 0.0), &u), (Shape::Constant, false));
+    }
+
+    #[test]
+    fn a_step_is_placed_where_the_mean_changes() {
+        let u = grid(10);
+        let y = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 5.0, 5.0, 5.0, 5.0];
+        let fits = fit_shapes(&u, &y);
+        let step = fits.iter().find(|f| f.shape == Shape::Step).expect("tried");
+        assert!((step.at - u[6]).abs() < 1e-12 && step.sse < 1e-12);
+        let drawn = curve(step, &u, &y, 10.0);
+        assert!((drawn.value[5] - 1.0).abs() < 1e-9 && (drawn.value[6] - 5.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn scaling_the_values_scales_the_growth() {
+        let u = grid(20);
+        let y: Vec<f64> = u
+            .iter()
+            .enumerate()
+            .map(|(i, x)| 4.0 * x + jitter(i))
+            .collect();
+        let big: Vec<f64> = y.iter().map(|v| v * 1024.0).collect();
+        let (a, b) = (fit_shapes(&u, &y), fit_shapes(&u, &big));
+        for (x, y) in a.iter().zip(&b) {
+            assert_eq!(x.shape, y.shape);
+            assert!((x.growth * 1024.0 - y.growth).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn too_few_points_fit_nothing() {
+        assert!(fit_shapes(&[0.0, 1.0], &[1.0, 2.0]).is_empty());
+        assert!(choose_shape(&[], 0.0, 2.0, 1.0).is_none());
+        assert!(best_step_pair(&[1.0, 2.0]).is_infinite());
+    }
+}

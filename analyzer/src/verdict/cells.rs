@@ -1,0 +1,391 @@
+//! A series made small: cells while it is read, blocks when it is judged.
+
+use super::rules;
+use crate::stats;
+
+/// A series has at most this many cells.
+pub const MAX_CELLS: usize = 240;
+
+/// One series made small enough to keep while a recording is read: cells of equal time, those
+/// without a sample left out.  Up to [`MAX_CELLS`] samples are a cell each.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Cells {
+    /// Mean time of the samples in each cell, ascending.
+    pub t_s: Vec<f64>,
+    /// The 30 % quantile of the samples in each cell.
+    pub low: Vec<f64>,
+    /// Their median.
+    pub median: Vec<f64>,
+    /// Their number.
+    pub samples: Vec<u32>,
+    /// Smallest non-zero difference of successive values without sign, 0 for a constant series.
+    pub quantum: f64,
+    /// Time from the first sample to the last.
+    pub span_s: f64,
+    /// Number of samples.
+    pub n: u64,
+    /// First value.
+    pub first: f64,
+    /// Last value.
+    pub last: f64,
+    /// Smallest value.
+    pub min: f64,
+    /// Largest value.
+    pub max: f64,
+}
+
+/// A series as the rules see it: 10 to 48 blocks of equal time, empty ones left out.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Blocks {
+    /// Mean time of the samples in each block, ascending.
+    pub t_s: Vec<f64>,
+    /// The 30 % quantile of each block, the lower envelope.
+    pub low: Vec<f64>,
+    /// The median of each block.
+    pub median: Vec<f64>,
+    /// Time of the first sample.
+    pub start_s: f64,
+    /// Time from the first sample to the last.
+    pub span_s: f64,
+    /// Smallest non-zero difference of successive values without sign, 0 for a constant series.
+    pub quantum: f64,
+    /// Number of samples.
+    pub n: u64,
+    /// First value.
+    pub first: f64,
+    /// Last value.
+    pub last: f64,
+    /// Smallest value.
+    pub min: f64,
+    /// Largest value.
+    pub max: f64,
+}
+
+/// Finite samples in ascending time, the first of those at the same time.
+fn clean(t: &[f64], v: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    let mut pairs: Vec<(f64, f64)> = t
+        .iter()
+        .copied()
+        .zip(v.iter().copied())
+        .filter(|(t, v)| t.is_finite() && v.is_finite())
+        .collect();
+    if pairs.windows(2).any(|w| w[1].0 <= w[0].0) {
+        pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
+        pairs.dedup_by(|later, kept| stats::same(later.0, kept.0));
+    }
+    pairs.into_iter().unzip()
+}
+
+/// Splits ascending times into `count` stretches of equal length and calls back with the range
+/// of indices of each stretch that has any.
+fn equal_time(t: &[f64], start: f64, end: f64, count: usize, mut each: impl FnMut(usize, usize)) {
+    let width = (end - start) / count as f64;
+    let mut from = 0;
+    for i in 1..=count {
+        let to = if i == count {
+            t.len()
+        } else {
+            let edge = start + width * i as f64;
+            from + t[from..].partition_point(|&x| x < edge)
+        };
+        if to > from {
+            each(from, to);
+        }
+        from = to;
+    }
+}
+
+struct Summary {
+    quantum: f64,
+    min: f64,
+    max: f64,
+}
+
+fn summarise(v: &[f64]) -> Summary {
+    let quantum = v
+        .windows(2)
+        .map(|w| (w[1] - w[0]).abs())
+        .filter(|d| *d > 0.0)
+        .fold(f64::INFINITY, f64::min);
+    Summary {
+        quantum: if quantum.is_finite() { quantum } else { 0.0 },
+        min: v.iter().copied().fold(f64::INFINITY, f64::min),
+        max: v.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+    }
+}
+
+fn low_and_median(v: &[f64], sorted: &mut Vec<f64>) -> (f64, f64) {
+    sorted.clear();
+    sorted.extend_from_slice(v);
+    sorted.sort_unstable_by(f64::total_cmp);
+    (
+        stats::quantile_sorted(sorted, rules::ENVELOPE),
+        stats::quantile_sorted(sorted, 0.5),
+    )
+}
+
+fn block_count(n: u64) -> usize {
+    let wanted = (n as f64 / rules::SAMPLES_PER_BLOCK).clamp(rules::MIN_BLOCKS, rules::MAX_BLOCKS);
+    stats::index_of(wanted, usize::MAX)
+}
+
+impl Cells {
+    /// Cells of a series that is at hand as a whole.  Samples that are not finite are dropped,
+    /// others are put in order, and of those at the same time the first stays.
+    #[must_use]
+    pub fn from_samples(t: &[f64], v: &[f64]) -> Self {
+        let (t, v) = clean(t, v);
+        let Some((&start, &end)) = t.first().zip(t.last()) else {
+            return Self::default();
+        };
+        let n = t.len();
+        let Summary { quantum, min, max } = summarise(&v);
+        let mut cells = Self {
+            quantum,
+            span_s: end - start,
+            n: n as u64,
+            first: v[0],
+            last: v[n - 1],
+            min,
+            max,
+            ..Self::default()
+        };
+        if n <= MAX_CELLS {
+            cells.samples = vec![1; n];
+            cells.low.clone_from(&v);
+            cells.median = v;
+            cells.t_s = t;
+            return cells;
+        }
+        let mut sorted = Vec::new();
+        equal_time(&t, start, end, MAX_CELLS, |from, to| {
+            let (low, median) = low_and_median(&v[from..to], &mut sorted);
+            cells.t_s.push(stats::mean(&t[from..to]));
+            cells.low.push(low);
+            cells.median.push(median);
+            cells
+                .samples
+                .push(u32::try_from(to - from).unwrap_or(u32::MAX));
+        });
+        cells
+    }
+}
+
+impl Blocks {
+    /// Blocks straight from samples; exact for any number of them.
+    #[must_use]
+    pub fn from_samples(t: &[f64], v: &[f64]) -> Self {
+        let (t, v) = clean(t, v);
+        let Some((&start, &end)) = t.first().zip(t.last()) else {
+            return Self::default();
+        };
+        let n = t.len();
+        let Summary { quantum, min, max } = summarise(&v);
+        let mut blocks = Self {
+            start_s: start,
+            span_s: end - start,
+            quantum,
+            n: n as u64,
+            first: v[0],
+            last: v[n - 1],
+            min,
+            max,
+            ..Self::default()
+        };
+        if max > min && n as f64 >= rules::MIN_SAMPLES {
+            let mut sorted = Vec::new();
+            equal_time(&t, start, end, block_count(blocks.n), |from, to| {
+                let (low, median) = low_and_median(&v[from..to], &mut sorted);
+                blocks.t_s.push(stats::mean(&t[from..to]));
+                blocks.low.push(low);
+                blocks.median.push(median);
+            });
+        }
+        blocks
+    }
+
+    /// Blocks from cells.
+    ///
+    /// Exact where every cell is one sample.  Otherwise a block is a whole number of cells, and
+    /// its quantiles are those of the samples that the cells stand for (see `unfold`).
+    #[must_use]
+    pub fn from_cells(cells: &Cells) -> Self {
+        let mut blocks = Self {
+            span_s: cells.span_s,
+            quantum: cells.quantum,
+            n: cells.n,
+            first: cells.first,
+            last: cells.last,
+            min: cells.min,
+            max: cells.max,
+            ..Self::default()
+        };
+        let t = &cells.t_s;
+        let Some((first, last)) = t.first().zip(t.last()) else {
+            return blocks;
+        };
+        // The first and last cell lie about as far inside the span as one another.
+        blocks.start_s = f64::midpoint(*first, *last) - cells.span_s / 2.0;
+        if cells.max <= cells.min || (cells.n as f64) < rules::MIN_SAMPLES {
+            return blocks;
+        }
+        let (mut pool, mut sorted) = (Vec::new(), Vec::new());
+        let mut add = |from: usize, to: usize| {
+            let weights = || cells.samples[from..to].iter().map(|s| f64::from(*s));
+            let samples = weights().sum::<f64>().max(1.0);
+            let time: f64 = t[from..to].iter().zip(weights()).map(|(t, w)| t * w).sum();
+            pool.clear();
+            for i in from..to {
+                unfold(cells.low[i], cells.median[i], cells.samples[i], &mut pool);
+            }
+            let (low, median) = low_and_median(&pool, &mut sorted);
+            blocks.t_s.push(time / samples);
+            blocks.low.push(low);
+            blocks.median.push(median);
+        };
+        if t.len() as u64 == cells.n {
+            let start = blocks.start_s;
+            equal_time(t, start, start + cells.span_s, block_count(cells.n), add);
+            return blocks;
+        }
+        let (slot, slots) = slots(cells, blocks.start_s);
+        let per_block = slots.div_ceil(block_count(cells.n));
+        let mut from = 0;
+        for group in slot.chunk_by(|a, b| a / per_block == b / per_block) {
+            add(from, from + group.len());
+            from += group.len();
+        }
+        blocks
+    }
+}
+
+/// Which stretch of equal time each cell is, and how many there are with the empty ones.
+fn slots(cells: &Cells, start: f64) -> (Vec<usize>, usize) {
+    let count = cells.t_s.len();
+    if count >= MAX_CELLS {
+        return ((0..count).collect(), count);
+    }
+    // Cells are missing where samples are.  Next to a gap the distance is larger; the mean of the
+    // usual distances gives the width of a cell, since what one is short the next has more.
+    let apart: Vec<f64> = cells.t_s.windows(2).map(|w| w[1] - w[0]).collect();
+    let limit = 1.6 * stats::median(&apart);
+    let usual: Vec<f64> = apart.into_iter().filter(|d| *d <= limit).collect();
+    let wanted = (cells.span_s / stats::mean(&usual)).round();
+    // The estimate is good to a few cells, and a full grid is the common case.
+    let nearly_full = wanted >= 0.97 * MAX_CELLS as f64;
+    let slots = if nearly_full {
+        MAX_CELLS
+    } else {
+        stats::index_of(wanted, MAX_CELLS).max(1)
+    };
+    let of = |t: &f64| stats::index_of((t - start) / cells.span_s * slots as f64, slots - 1);
+    (cells.t_s.iter().map(of).collect(), slots)
+}
+
+/// The samples that a cell stands for, as far as its two quantiles tell.
+///
+/// One and two samples come back as they were, as do the lower two of three.  Of more samples,
+/// those under the 30 % quantile count as equal to it, and those above lie on the line through
+/// both quantiles.
+fn unfold(low: f64, median: f64, samples: u32, into: &mut Vec<f64>) {
+    // More would only cost time: the quantiles of five cells of nine are fine enough.
+    let count = samples.clamp(1, 9);
+    let slope = (median - low) / (0.5 - rules::ENVELOPE);
+    match count {
+        1 => into.push(median),
+        2 => into.extend([median - 0.5 * slope, median + 0.5 * slope]),
+        3 => {
+            // The 30 % quantile of three lies .6 of the way from the lowest to the middle one.
+            let gap = (median - low) / (1.0 - 2.0 * rules::ENVELOPE);
+            into.extend([median - gap, median, median + gap]);
+        }
+        _ => {
+            let last = f64::from(count - 1);
+            into.extend((0..count).map(|i| {
+                let place = f64::from(i) / last;
+                low + slope * (place - rules::ENVELOPE).max(0.0)
+            }));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(n: u32) -> (Vec<f64>, Vec<f64>) {
+        let t: Vec<f64> = (0..n).map(|i| 10.0 * f64::from(i)).collect();
+        let v = (0..n)
+            .map(|i| f64::from(4096 * (i + (i * 7) % 11)))
+            .collect();
+        (t, v)
+    }
+
+    #[test]
+    fn up_to_240_samples_cells_lose_nothing() {
+        for n in [36, 100, 239, 240] {
+            let (t, v) = series(n);
+            let exact = Blocks::from_samples(&t, &v);
+            let from_cells = Blocks::from_cells(&Cells::from_samples(&t, &v));
+            assert_eq!(exact.low, from_cells.low, "{n}");
+            assert_eq!(exact.median, from_cells.median, "{n}");
+            assert_eq!(exact.t_s.len(), block_count(u64::from(n)));
+        }
+    }
+
+    #[test]
+    fn longer_series_keep_their_envelope_within_the_scatter() {
+        let (t, v) = series(2000);
+        let exact = Blocks::from_samples(&t, &v);
+        let cells = Cells::from_samples(&t, &v);
+        assert_eq!(cells.t_s.len(), MAX_CELLS);
+        let from_cells = Blocks::from_cells(&cells);
+        assert_eq!(from_cells.low.len(), 48);
+        for (a, b) in exact.low.iter().zip(&from_cells.low) {
+            assert!((a - b).abs() < 3.0 * 4096.0, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn two_samples_a_cell_lose_nothing() {
+        let (t, v) = series(480);
+        let exact = Blocks::from_samples(&t, &v);
+        let from_cells = Blocks::from_cells(&Cells::from_samples(&t, &v));
+        for (a, b) in exact.low.iter().zip(&from_cells.low) {
+            assert!((a - b).abs() < 1e-6, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn cells_keep_their_places_around_a_gap() {
+        let (t, v) = series(2000);
+        let keep = |i: &usize| !(600..1100).contains(i);
+        let t: Vec<f64> = (0..2000).filter(keep).map(|i| t[i]).collect();
+        let v: Vec<f64> = (0..2000).filter(keep).map(|i| v[i]).collect();
+        let exact = Blocks::from_samples(&t, &v);
+        let from_cells = Blocks::from_cells(&Cells::from_samples(&t, &v));
+        assert_eq!(exact.t_s.len(), from_cells.t_s.len());
+        for (a, b) in exact.t_s.iter().zip(&from_cells.t_s) {
+            assert!((a - b).abs() < 90.0, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn disorder_duplicates_and_nan_are_removed() {
+        let cells = Cells::from_samples(
+            &[2.0, 1.0, 2.0, 3.0, f64::NAN],
+            &[20.0, 10.0, 99.0, f64::INFINITY, 5.0],
+        );
+        assert_eq!(cells.t_s, [1.0, 2.0]);
+        assert_eq!(cells.low, [10.0, 20.0]);
+        assert!((cells.quantum - 10.0).abs() < 1e-12 && cells.n == 2);
+        assert_eq!(Cells::from_samples(&[], &[]), Cells::default());
+    }
+
+    #[test]
+    fn a_constant_series_has_no_blocks_and_no_quantum() {
+        let t: Vec<f64> = (0..100).map(f64::from).collect();
+        let blocks = Blocks::from_samples(&t, &[7.0; 100]);
+        assert!(blocks.t_s.is_empty() && blocks.quantum.abs() < 1e-300 && blocks.n == 100);
+    }
+}

@@ -1,0 +1,149 @@
+//! From a series to a verdict, with the evidence for it.
+//!
+//! [`judge`] takes one life of a series, [`judge_lives`] several that restarts separate.  Both
+//! work on [`Blocks`], made from [`Cells`] or straight from samples.  The thresholds are in
+//! [`RULES`].
+//!
+//! A leak is growth that a shape which goes on for ever explains better than any that stops, that
+//! is large enough to matter, still going on, persistent, and larger than what a random walk does.
+
+mod cells;
+mod hints;
+mod judge;
+mod rules;
+
+pub use cells::{Blocks, Cells, MAX_CELLS};
+pub use judge::{judge, judge_block_lives, judge_blocks, judge_lives};
+pub use rules::{RULES, Rule};
+
+use serde::Serialize;
+use std::fmt;
+
+/// What is known of a series beside its values.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Traits {
+    /// The system gives this memory back when it needs it.
+    pub reclaimable: bool,
+    /// Smallest growth worth a word, in the series' unit.
+    pub floor: f64,
+    /// How long the recording was meant to be.
+    pub planned_span_s: Option<f64>,
+}
+
+/// What a series does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Grows, persistently, and does not stop.
+    Leak,
+    /// May be a leak; a longer run decides.
+    Suspect,
+    /// Grew, then flattened.
+    Plateau,
+    /// Grew at one or two instants.
+    Step,
+    /// Grows like a leak, but the kernel gives it back under pressure.
+    Reclaimable,
+    /// No growth worth a word: constant, noisy, periodic or wandering.
+    Steady,
+    /// Falls.
+    Shrinking,
+    /// Too few samples or too large gaps.
+    TooShort,
+    /// No sample is a number.
+    Unjudgeable,
+}
+
+impl Verdict {
+    /// The word used in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Leak => "leak",
+            Self::Suspect => "suspect",
+            Self::Plateau => "plateau",
+            Self::Step => "step",
+            Self::Reclaimable => "reclaimable",
+            Self::Steady => "steady",
+            Self::Shrinking => "shrinking",
+            Self::TooShort => "too_short",
+            Self::Unjudgeable => "unjudgeable",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// One rule's finding.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Evidence {
+    /// Name of the rule in [`RULES`].
+    pub rule: &'static str,
+    /// What was measured.
+    pub measured: f64,
+    /// What it was compared with.
+    pub threshold: f64,
+    /// Whether it speaks for a leak.
+    pub passed: bool,
+    /// The same in words.
+    pub text: String,
+}
+
+/// One point of a fitted shape.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct FitPoint {
+    /// Time.
+    pub t_s: f64,
+    /// The fit.
+    pub value: f64,
+    /// Lower end of its 99 % interval.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// A fitted shape, as a chart draws it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Fit {
+    /// Name of the shape.
+    pub shape: &'static str,
+    /// Its points, ascending in time.
+    pub points: Vec<FitPoint>,
+}
+
+/// A verdict with all that led to it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Judgement {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Slope in units per second.
+    pub slope_per_s: f64,
+    /// Lower end of the slope's 99 % interval.
+    pub slope_low_per_s: f64,
+    /// Upper end.
+    pub slope_high_per_s: f64,
+    /// Growth over the run: of the part that goes on, for a leak; of the fitted shape otherwise.
+    pub growth: f64,
+    /// First value.
+    pub first: f64,
+    /// Last value.
+    pub last: f64,
+    /// When the growth began or the step happened.
+    pub since_s: Option<f64>,
+    /// How the slope was found.
+    pub method: &'static str,
+    /// The fitted shape; `None` for a constant or unjudged series.
+    pub fit: Option<Fit>,
+    /// One-sided p of the drift test, 1 where it was not made.
+    pub p_drift: f64,
+    /// Net rise over the whole way, -1 to 1.
+    pub persistence: f64,
+    /// Growth under this could not have been called a leak in this series.
+    pub smallest_growth: f64,
+    /// The rules that were tried, in order.
+    pub evidence: Vec<Evidence>,
+}

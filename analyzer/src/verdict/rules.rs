@@ -1,0 +1,103 @@
+//! Every threshold of the verdicts, in one table.
+
+use serde::Serialize;
+
+/// One threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Rule {
+    /// The name that evidence refers to.
+    pub name: &'static str,
+    /// Its value.
+    pub value: f64,
+    /// Why it exists and has this value.
+    pub why: &'static str,
+}
+
+macro_rules! rules {
+    ($($id:ident = $value:expr, $name:literal, $why:literal;)*) => {
+        $(#[doc = $why] pub(super) const $id: f64 = $value;)*
+
+        /// All thresholds, in the order in which they apply.
+        pub const RULES: &[Rule] = &[$(Rule { name: $name, value: $id, why: $why }),*];
+    };
+}
+
+rules! {
+    MIN_SAMPLES = 36.0, "min_samples",
+        "Fewer samples than this fill no ten blocks of three, so nothing can be said.";
+    MIN_LIFE_SHARE = 0.10, "min_life_share",
+        "A life between two restarts counts from this share of the whole time on; shorter ones are start-up.";
+    LEAKING_SHARE = 0.5, "leaking_share",
+        "Lives that leak have to cover at least this share of the judged time.";
+    MAX_BLOCKS = 48.0, "max_blocks",
+        "Series are cut into at most this many stretches of equal time: enough for shapes, few enough for pairs.";
+    MIN_BLOCKS = 10.0, "min_blocks",
+        "Fewer stretches with samples than this cannot tell the shapes apart.";
+    SAMPLES_PER_BLOCK = 5.0, "samples_per_block",
+        "Short series get one block per this many samples, so that a block's quantile means something.";
+    ENVELOPE = 0.30, "envelope",
+        "The quantile of a block that stands for it: what remains after collection and churn; lower ones are noisier.";
+    PERIODIC_SHARE = 0.60, "periodic_share",
+        "A wave that removes more than this share of the variance about a line is load that comes and goes.";
+    HAMPEL_REACH = 3.0, "hampel_reach",
+        "Dips and spikes of up to this many blocks are filtered; longer ones are behaviour.";
+    HAMPEL_LIMIT = 3.0, "hampel_limit",
+        "Scaled deviations at which a block counts as a dip or spike, the customary three.";
+    START_UP = 0.10, "start_up",
+        "This first share of the time takes no part in slope and tests: almost everything grows then.";
+    CONFIDENCE = 0.99, "confidence",
+        "Level of the slope's interval; thousands of series are judged at once.";
+    STEP_PENALTY = 2.0, "step_penalty",
+        "BIC in favour of steps: a step misread as a trend is a false alarm, the reverse shows in a longer run.";
+    FLAT_PENALTY = 1.0, "flat_penalty",
+        "BIC in favour of shapes that flatten, for the same reason; less, as they bend further than steps.";
+    SHAPE_MARGIN = 0.0, "shape_margin",
+        "A shape that grows for ever has to beat every other one, after these penalties.";
+    UNDECIDED = 2.0, "undecided",
+        "A shape that loses by less BIC than this has not lost (Kass & Raftery 1995: not worth more than a bare mention); if all else holds the series is a suspect.";
+    MIN_RELATIVE_GROWTH = 2e-4, "min_relative_growth",
+        "Growth under this share of the level is below what any recording resolves.";
+    MIN_QUANTA = 2.0, "min_quanta",
+        "Growth of fewer smallest steps than this is one allocation.";
+    MIN_SIGMAS = 1.0, "min_sigmas",
+        "Growth under the scatter of the blocks about their shape is not seen, whatever its p-value.";
+    STILL_GROWING = 0.50, "still_growing",
+        "The later half has to grow at least at this share of the whole rate.";
+    LATE_Z = 1.0, "late_z",
+        "The later half needs at least this Mann-Kendall z, so that its slope is not one accident.";
+    TAIL_RATE = 0.40, "tail_rate",
+        "After a warm-up the last quarter has to grow at this share of the quarter before; a warm-up decays.";
+    WARMUP_SHARE = 0.05, "warmup_share",
+        "Growth beside a warm-up has to reach this share of the range; less is the warm-up's tail.";
+    WAVE_SHARE = 0.25, "wave_share",
+        "Growth beside a wave has to reach this share of its height, or the wave's shape explains it.";
+    SLOW_WAVE_SHARE = 1.0, "slow_wave_share",
+        "The same where the wave has fewer cycles than slow_wave_cycles: its phase passes for a trend.";
+    SLOW_WAVE_CYCLES = 3.0, "slow_wave_cycles",
+        "Below this many cycles a wave and a trend are hard to tell apart.";
+    PARTS = 8.0, "parts",
+        "Persistence compares the medians of this many equal parts.";
+    PERSISTENCE = 0.40, "persistence",
+        "Net rise over the whole way of the parts; wanderers and saw-teeth go back and forth.";
+    BELOW_TOP = 0.25, "below_top",
+        "The last part may lie at most this share of the range under the highest one.";
+    DRIFT = 0.05, "drift",
+        "Largest p of the drift test, whose null hypothesis includes random walks.";
+    DRIFT_NARROW = 0.10, "drift_narrow",
+        "Up to this p a series that meets every other rule is a suspect: the drift test is conservative near a random walk and a longer run decides.";
+    HALF_THE_PLAN = 0.5, "half_the_plan",
+        "Until this share of the planned time is over a growth may be a warm-up: no method tells them apart, so it is a suspect.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_rule_has_its_own_name_and_a_reason() {
+        let names: BTreeSet<_> = RULES.iter().map(|r| r.name).collect();
+        assert_eq!(names.len(), RULES.len());
+        assert!(RULES.iter().all(|r| r.why.ends_with('.') && r.value >= 0.0));
+    }
+}
