@@ -86,8 +86,18 @@ const GREY: RGBColor = RGBColor(153, 153, 153);
 
 /// Vermillion is kept for the fit.
 const LINES: [RGBColor; 7] = [BLUE, ORANGE, GREEN, PURPLE, SKY, INK, GREY];
-/// Neighbours in a stack differ in lightness as well.
-const LAYERS: [RGBColor; 8] = [BLUE, ORANGE, SKY, VERMILLION, YELLOW, GREEN, PURPLE, GREY];
+/// Neighbours in a stack differ in lightness as well. Grey is left to the gaps.
+const LAYERS: [RGBColor; 7] = [BLUE, ORANGE, SKY, VERMILLION, YELLOW, GREEN, PURPLE];
+/// From the eighth layer on: lighter ones, in an order that keeps them apart from their neighbours.
+const LIGHT_LAYERS: [RGBColor; 5] = [
+    light(VERMILLION),
+    light(BLUE),
+    light(GREEN),
+    light(PURPLE),
+    light(ORANGE),
+];
+/// What the legend calls a gap.
+const NO_SAMPLES: &str = "no samples";
 
 /// Most entries that a legend names; the rest is counted.
 const MAX_ENTRIES: usize = 24;
@@ -120,6 +130,10 @@ pub fn draw_series(chart: &SeriesChart, size: Size) -> Result<Vec<u8>, ChartErro
             head.legend
                 .push((Swatch::Fit, "fitted trend and its interval".to_owned()));
         }
+        if !chart.gaps.is_empty() {
+            head.legend
+                .push((Swatch::Area(GAP_FILL), NO_SAMPLES.to_owned()));
+        }
         let uprights = uprights(&chart.axis, &chart.marks, &chart.boots, chart.onset);
         let plot = Plot::lay_out(
             canvas,
@@ -137,7 +151,7 @@ pub fn draw_series(chart: &SeriesChart, size: Size) -> Result<Vec<u8>, ChartErro
         // The first line is the one that the chart is about, so it lies on top.
         for (line, color) in colored.into_iter().rev() {
             let runs = downsample(&line.points, plot.time, plot.columns(), &breaks);
-            plot.draw_runs(canvas, &runs, color, 1.9)?;
+            plot.draw_runs(canvas, &runs, color, 2.1)?;
             plot.draw_dots(canvas, &line.points, color)?;
         }
         if let Some(fit) = &chart.fit {
@@ -550,13 +564,20 @@ impl Plot {
             ..rough
         };
         let max_rows = if small { 1 } else { 5 };
-        plot.mark_rows = plot
-            .place(uprights, max_rows)
+        let placed = plot.place(uprights, max_rows);
+        plot.mark_rows = placed
             .iter()
             .flatten()
             .map(|p| p.row + 1)
             .max()
             .unwrap_or(0);
+        let silent = placed.iter().filter(|p| p.is_none()).count();
+        let mut caption = head.caption.clone();
+        if silent > 0 {
+            let more = format!("; {silent} of {} marks without their text", placed.len());
+            caption.push_str(&more);
+        }
+
         let top = y + caption_row + plot.mark_rows as f64 * SMALL.line() + 4.0 * SCALE;
         plot.bottom = px(bottom);
         plot.top = px(top).min(plot.bottom - 2);
@@ -568,7 +589,7 @@ impl Plot {
         );
 
         canvas.text(
-            &head.caption,
+            &caption,
             edge,
             y + caption_row - 7.0 * SCALE,
             SMALL,
@@ -610,17 +631,27 @@ impl Plot {
 
     fn place(&self, uprights: &[Upright], max_rows: usize) -> Vec<Option<super::layout::Placed>> {
         let pad = 6.0 * SCALE;
-        // Thousands of marks are a fence; the texts of the first ones have to do.
-        let texts: Vec<(f64, f64)> = uprights
+        let (left, right) = (f64::from(self.left), f64::from(self.right) + 18.0 * SCALE);
+        let mut placed = vec![None; uprights.len()];
+        let mut chosen: Vec<(usize, (f64, f64))> = Vec::new();
+        let mut free_from = f64::NEG_INFINITY;
+        for (i, upright) in uprights.iter().enumerate() {
+            let x = self.x(upright.t_s);
+            // Of a fence of marks, those get a text that are a text apart from each other.
+            if uprights.len() <= MAX_TEXTS || x >= free_from {
+                let width = SMALL.width(&upright.text) + 2.0 * pad;
+                chosen.push((i, (x, width)));
+                free_from = x + width;
+            }
+        }
+        let texts: Vec<(f64, f64)> = chosen.iter().map(|c| c.1).collect();
+        for ((i, _), spot) in chosen
             .iter()
-            .take(MAX_TEXTS)
-            .map(|u| (self.x(u.t_s), SMALL.width(&u.text) + 2.0 * pad))
-            .collect();
-        place_marks(
-            &texts,
-            (f64::from(self.left), f64::from(self.right) + 18.0 * SCALE),
-            max_rows,
-        )
+            .zip(place_marks(&texts, (left, right), max_rows))
+        {
+            placed[*i] = spot;
+        }
+        placed
     }
 
     fn draw_axis_texts(&self, canvas: &mut Canvas, axis: &TimeAxis) -> Done {
@@ -819,19 +850,25 @@ impl Plot {
         }
         let placed = self.place(uprights, self.mark_rows);
         let base = f64::from(self.top) - 4.0 * SCALE;
-        let mut last_x = i32::MIN;
+        let mut last_x = None;
         for (i, upright) in uprights.iter().enumerate() {
             let x = self.x(upright.t_s);
             let spot = placed.get(i).copied().flatten();
             // Lines that fall on the same pixels are drawn once.
-            if spot.is_none() && px(x) - last_x.max(-1) < 4 && last_x != i32::MIN {
+            if spot.is_none() && last_x.is_some_and(|last| px(x) - last < 4) {
                 continue;
             }
-            last_x = px(x);
+            last_x = Some(px(x));
             let line_top = spot.map_or(f64::from(self.top), |p| {
                 base - (p.row + 1) as f64 * SMALL.line() + 4.0 * SCALE
             });
-            self.draw_upright(canvas, upright, x, line_top)?;
+            // A fence must not hide the data.
+            let alpha = if spot.is_none() && uprights.len() > MAX_TEXTS {
+                0.2
+            } else {
+                1.0
+            };
+            self.draw_upright(canvas, upright, x, line_top, alpha)?;
         }
         for (upright, spot) in uprights.iter().zip(&placed) {
             if let Some(spot) = spot {
@@ -852,10 +889,17 @@ impl Plot {
         Ok(())
     }
 
-    fn draw_upright(&self, canvas: &mut Canvas, upright: &Upright, x: f64, top: f64) -> Done {
+    fn draw_upright(
+        &self,
+        canvas: &mut Canvas,
+        upright: &Upright,
+        x: f64,
+        top: f64,
+        alpha: f64,
+    ) -> Done {
         let bottom = f64::from(self.bottom);
         if !upright.dashed {
-            return canvas.rect(x - 2.0, top, x + 2.0, bottom, upright.color, 1.0);
+            return canvas.rect(x - 2.0, top, x + 2.0, bottom, upright.color, alpha);
         }
         let mut y = top;
         while y < bottom {
@@ -865,7 +909,7 @@ impl Plot {
                 x + 1.5,
                 (y + 12.0).min(bottom),
                 upright.color,
-                1.0,
+                alpha,
             )?;
             y += 20.0;
         }
@@ -877,24 +921,20 @@ impl Plot {
         let room = to - from - 8.0 * SCALE;
         let middle = f64::midpoint(from, to);
         let tall = f64::from(self.bottom - self.top) - 16.0 * SCALE;
+        // Half-way up, where neither the line of a total nor an axis is near.
+        let half_way = f64::midpoint(f64::from(self.top), f64::from(self.bottom));
+        let down = SMALL.em * 0.36 * SCALE;
         if SMALL.width(&reason) <= room {
-            return canvas.text_centred(
-                &reason,
-                middle,
-                f64::from(self.top) + SMALL.line(),
-                SMALL,
-                GAP_INK,
-            );
+            return canvas.text_centred(&reason, middle, half_way + down, SMALL, GAP_INK);
         }
         if to - from < SMALL.em * 1.1 * SCALE || tall < SMALL.line() {
             return Ok(());
         }
         let word = shorten(&reason, tall, &|t| SMALL.width(t));
-        let start = f64::from(self.top) + 8.0 * SCALE + SMALL.width(&word);
         canvas.text_upwards(
             &word,
-            middle + SMALL.em * 0.36 * SCALE,
-            start,
+            middle + down,
+            half_way + SMALL.width(&word) / 2.0,
             SMALL,
             GAP_INK,
         )
@@ -984,13 +1024,14 @@ fn footer_notes(canvas: &Canvas, notes: &[String], edge: f64, max_lines: usize) 
     wrapped.take(max_lines).collect()
 }
 
-/// The colours of a stack; from the ninth layer on, lighter ones.
+/// The colours of a stack, from the bottom up.
 fn layer_colors() -> impl Iterator<Item = RGBColor> {
-    let light = |c: u8| u8::try_from(u16::midpoint(u16::from(c), 255)).unwrap_or(c);
-    LAYERS
-        .into_iter()
-        .chain(LAYERS.map(|RGBColor(r, g, b)| RGBColor(light(r), light(g), light(b))))
-        .cycle()
+    LAYERS.into_iter().chain(LIGHT_LAYERS).cycle()
+}
+
+/// Halfway to white.
+const fn light(RGBColor(r, g, b): RGBColor) -> RGBColor {
+    RGBColor(r / 2 + 128, g / 2 + 128, b / 2 + 128)
 }
 
 /// The entries of a stack's legend from the top down, and the width of the strip that they need.
@@ -1018,6 +1059,9 @@ fn stack_legend(canvas: &Canvas, chart: &StackChart) -> (Vec<(Swatch, String, St
     entries.reverse();
     if let Some(total) = chart.total.and_then(usable) {
         entries.insert(0, (Swatch::Total, "total".to_owned(), value(Some(total))));
+    }
+    if !chart.gaps.is_empty() {
+        entries.push((Swatch::Area(GAP_FILL), NO_SAMPLES.to_owned(), String::new()));
     }
     let absent = chart.layers.len() - drawn.len();
     if absent > 0 {
@@ -1078,4 +1122,266 @@ fn draw_stack_legend(
         )?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::{Layer, Line};
+    use super::*;
+    use proptest::prelude::*;
+
+    const SMALL_SIZE: Size = Size {
+        width: 240,
+        height: 180,
+    };
+
+    fn axis(end_s: f64) -> TimeAxis {
+        TimeAxis {
+            start_s: 0.0,
+            end_s,
+            wall_start: chrono::DateTime::from_timestamp(1_700_000_000, 0),
+        }
+    }
+
+    fn series(points: Vec<(f64, Option<f64>)>, end_s: f64) -> SeriesChart {
+        SeriesChart {
+            title: "a title".to_owned(),
+            subtitle: "a subtitle".to_owned(),
+            quantity: Quantity::Bytes,
+            axis: axis(end_s),
+            lines: vec![Line {
+                label: "line".to_owned(),
+                points,
+            }],
+            fit: None,
+            marks: Vec::new(),
+            gaps: Vec::new(),
+            boots: Vec::new(),
+            onset: None,
+            notes: vec!["a note".to_owned()],
+        }
+    }
+
+    fn stack(t_s: Vec<f64>, layers: Vec<Vec<Option<f64>>>, total: Option<f64>) -> StackChart {
+        let layers = layers
+            .into_iter()
+            .map(|values| Layer {
+                label: "layer".to_owned(),
+                values,
+            })
+            .collect();
+        StackChart {
+            title: "a title".to_owned(),
+            subtitle: String::new(),
+            quantity: Quantity::Bytes,
+            axis: axis(10.0),
+            t_s,
+            layers,
+            total,
+            marks: Vec::new(),
+            gaps: Vec::new(),
+            boots: Vec::new(),
+        }
+    }
+
+    fn decode(png: &[u8]) -> image::RgbImage {
+        image::load_from_memory(png)
+            .expect("what was encoded can be decoded")
+            .to_rgb8()
+    }
+
+    /// How many pixels have nearly this colour.
+    fn count(picture: &image::RgbImage, RGBColor(r, g, b): RGBColor) -> usize {
+        let near = |p: &&image::Rgb<u8>| p.0.iter().zip([r, g, b]).all(|(a, b)| a.abs_diff(b) < 4);
+        picture.pixels().filter(near).count()
+    }
+
+    #[test]
+    fn a_series_chart_has_its_size_its_line_its_fit_its_gap_and_its_reboot() {
+        let points = (0..100)
+            .map(|i| {
+                (
+                    f64::from(i),
+                    (!(40..=60).contains(&i)).then_some(f64::from(i) * 1e6),
+                )
+            })
+            .collect();
+        let mut chart = series(points, 100.0);
+        let plain = decode(&draw_series(&chart, Size::default()).expect("the chart is drawn"));
+        assert_eq!(plain.dimensions(), (1200, 600));
+        assert!(count(&plain, BLUE) > 1000);
+        // Grey edges of letters and of the grid come near.
+        assert!(count(&plain, GAP_FILL) < 1000);
+        assert_eq!(count(&plain, VERMILLION), 0);
+        let point = |t_s: f64| FitPoint {
+            t_s,
+            value: t_s * 1e6,
+            low: t_s * 0.9e6,
+            high: t_s * 1.1e6,
+        };
+        chart.fit = Some(vec![point(0.0), point(100.0)]);
+        chart.gaps = vec![Gap {
+            from_s: 40.0,
+            to_s: 60.0,
+            reason: "stopped".to_owned(),
+        }];
+        chart.boots = vec![60.0];
+        let full = decode(&draw_series(&chart, Size::default()).expect("the chart is drawn"));
+        assert!(count(&full, VERMILLION) > 1000);
+        assert!(count(&full, GAP_FILL) > 20_000);
+        assert!(count(&full, INK) > count(&plain, INK) + 300);
+    }
+
+    #[test]
+    fn a_stack_shows_each_layer_and_leaves_a_gap_white() {
+        let t_s: Vec<f64> = (0..=10).map(f64::from).collect();
+        let some = |v: f64| vec![Some(v); 11];
+        let mut chart = stack(t_s, vec![some(1e9), some(2e9)], Some(4e9));
+        let full = decode(&draw_stack(&chart, Size::default()).expect("the chart is drawn"));
+        let (blue, orange) = (count(&full, BLUE), count(&full, ORANGE));
+        assert!(blue > 30_000 && orange > 2 * blue - 5000, "{blue} {orange}");
+        chart.layers[1].values[3..=7].fill(None);
+        let broken = decode(&draw_stack(&chart, Size::default()).expect("the chart is drawn"));
+        assert!(count(&broken, BLUE) < blue * 6 / 10);
+    }
+
+    #[test]
+    fn a_layer_that_was_never_recorded_does_not_blank_the_chart() {
+        let chart = stack(
+            vec![0.0, 10.0],
+            vec![vec![Some(1.0); 2], vec![None; 2]],
+            None,
+        );
+        let picture = decode(&draw_stack(&chart, Size::default()).expect("the chart is drawn"));
+        assert!(count(&picture, BLUE) > 100_000);
+    }
+
+    #[test]
+    fn odd_data_is_drawn_without_a_panic() {
+        let inf = f64::INFINITY;
+        let cases: Vec<Vec<(f64, Option<f64>)>> = vec![
+            vec![],
+            vec![(5.0, None)],
+            vec![(5.0, Some(3.0))],
+            vec![(0.0, Some(7.0)), (9.0, Some(7.0))],
+            vec![(0.0, Some(0.0)), (9.0, Some(0.0))],
+            vec![
+                (0.0, Some(f64::NAN)),
+                (f64::NAN, Some(1.0)),
+                (inf, Some(inf)),
+                (1.0, Some(-inf)),
+            ],
+            vec![
+                (0.0, Some(1e18)),
+                (5.0, Some(-1e18)),
+                (6.0, Some(f64::MAX)),
+                (7.0, Some(f64::MIN_POSITIVE)),
+            ],
+            vec![(9.0, Some(1.0)), (1.0, Some(2.0)), (1.0, Some(3.0))],
+        ];
+        for points in cases {
+            for quantity in [Quantity::Bytes, Quantity::Count, Quantity::Percent] {
+                let mut chart = series(points.clone(), 10.0);
+                chart.quantity = quantity;
+                draw_series(&chart, SMALL_SIZE).expect("the chart is drawn");
+                chart.axis.end_s = 0.0;
+                draw_series(&chart, SMALL_SIZE).expect("the chart is drawn");
+                assert!(!chart.describe().is_empty());
+            }
+        }
+        draw_stack(&stack(vec![], vec![], None), SMALL_SIZE).expect("the chart is drawn");
+        draw_stack(
+            &stack(vec![1.0], vec![vec![], vec![Some(1.0)]], Some(inf)),
+            SMALL_SIZE,
+        )
+        .expect("the chart is drawn");
+        draw_stack(
+            &stack(
+                vec![1.0, 2.0],
+                vec![vec![Some(-1.0), Some(1e18)]],
+                Some(-5.0),
+            ),
+            SMALL_SIZE,
+        )
+        .expect("the chart is drawn");
+    }
+
+    #[test]
+    fn thousands_of_marks_and_a_hostile_name_are_drawn() {
+        let mut chart = series(vec![(0.0, Some(1.0)), (10.0, Some(2.0))], 10.0);
+        let name = "\u{1b}[2J\u{202e}\n\0".repeat(500);
+        chart.marks = (0..5000)
+            .map(|i| Mark {
+                t_s: f64::from(i) / 500.0,
+                text: name.clone(),
+            })
+            .collect();
+        chart.gaps = (0..2000)
+            .map(|i| Gap {
+                from_s: f64::from(i) / 200.0,
+                to_s: f64::from(i) / 200.0,
+                reason: name.clone(),
+            })
+            .collect();
+        chart.boots = vec![f64::NAN, 3.0, -1.0];
+        (chart.title, chart.subtitle, chart.notes) =
+            (name.clone(), name.clone(), vec![name.clone(); 50]);
+        chart.lines = vec![
+            Line {
+                label: name,
+                points: vec![]
+            };
+            100
+        ];
+        draw_series(&chart, Size::default()).expect("the chart is drawn");
+    }
+
+    #[test]
+    fn a_size_out_of_range_is_refused_in_words() {
+        let error = draw_series(
+            &series(vec![], 1.0),
+            Size {
+                width: 10,
+                height: 99_999,
+            },
+        )
+        .expect_err("the size is absurd");
+        insta::assert_snapshot!(error, @"chart size 10x99999 is outside 200x150 to 4000x4000");
+        insta::assert_snapshot!(ChartError::Font, @"the built-in font could not be read");
+        insta::assert_snapshot!(ChartError::Draw("why".to_owned()), @"drawing failed: why");
+    }
+
+    #[test]
+    fn halving_averages_blocks_of_four_pixels() {
+        let pixels = [[0, 0, 0], [255, 0, 0], [255, 255, 255], [255, 0, 2]].concat();
+        assert_eq!(halve(&pixels, 2), [191, 64, 64]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn any_points_are_drawn(
+            points in prop::collection::vec((prop::num::f64::ANY, prop::option::of(prop::num::f64::ANY)), 0..60),
+            start_s in prop::num::f64::ANY,
+            end_s in prop::num::f64::ANY,
+            near in prop::collection::vec((0.0..100.0_f64, prop::option::of(-1e9..1e9_f64)), 0..60),
+        ) {
+            let mut chart = series(points.clone(), end_s);
+            chart.axis.start_s = start_s;
+            chart.onset = points.first().map(|p| p.0);
+            chart.boots = points.iter().map(|p| p.0).take(5).collect();
+            chart.marks = points.iter().map(|p| Mark { t_s: p.0, text: "m".to_owned() }).collect();
+            chart.gaps = points.windows(2).map(|w| Gap { from_s: w[0].0, to_s: w[1].0, reason: "g".to_owned() }).collect();
+            chart.fit = Some(points.iter().map(|(t_s, v)| { let v = v.unwrap_or(0.0); FitPoint { t_s: *t_s, value: v, low: -v, high: v } }).collect());
+            prop_assert!(draw_series(&chart, SMALL_SIZE).is_ok());
+            chart.axis = axis(100.0);
+            chart.lines.push(Line { label: "near".to_owned(), points: near.clone() });
+            prop_assert!(draw_series(&chart, SMALL_SIZE).is_ok());
+            prop_assert!(!chart.describe().is_empty());
+            let mut stack = stack(near.iter().map(|p| p.0).collect(), vec![near.iter().map(|p| p.1).collect(), points.iter().map(|p| p.1).collect()], end_s.into());
+            prop_assert!(draw_stack(&stack, SMALL_SIZE).is_ok());
+            stack.axis.start_s = start_s;
+            prop_assert!(draw_stack(&stack, SMALL_SIZE).is_ok());
+        }
+    }
 }

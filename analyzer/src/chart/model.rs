@@ -159,10 +159,16 @@ impl SeriesChart {
                 .filter(|p| inside(p.t_s))
                 .map(|p| p.value),
         );
+        let least = match self.quantity {
+            Quantity::Bytes => 16.0 * 1024.0,
+            Quantity::Count => 4.0,
+            Quantity::Percent => 1.0,
+            Quantity::BytesPerSecond | Quantity::PerSecond | Quantity::Seconds => 1e-3,
+        };
         let Some((mut low, mut high)) = data.or(fit) else {
             return ValueRange {
                 low: 0.0,
-                high: 1.0,
+                high: least,
             };
         };
         if let Some((fit_low, fit_high)) = fit {
@@ -172,11 +178,6 @@ impl SeriesChart {
                 high.max(fit_high.min(high + room)),
             );
         }
-        let least = match self.quantity {
-            Quantity::Bytes => 16.0 * 1024.0,
-            Quantity::Count => 4.0,
-            _ => 1e-9,
-        };
         let span = (high - low)
             .max(low.abs().max(high.abs()) * 1e-3)
             .max(least);
@@ -443,5 +444,183 @@ impl Description {
         for boot in boots {
             self.line(&format!("reboot {}", axis.elapsed(*boot)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::DateTime;
+
+    const MIB: f64 = 1024.0 * 1024.0;
+
+    fn series() -> SeriesChart {
+        SeriesChart {
+            title: "stress-leak (pid 123) RssAnon leaks 12 MiB/h".to_owned(),
+            subtitle: "board-7\u{202e}".to_owned(),
+            quantity: Quantity::Bytes,
+            axis: TimeAxis {
+                start_s: 100.0,
+                end_s: 100.0 + 7200.0,
+                wall_start: DateTime::from_timestamp(1_700_000_000, 0),
+            },
+            lines: vec![Line {
+                label: "rss_anon_bytes".to_owned(),
+                points: (0..=72)
+                    .map(|i| {
+                        let t_s = f64::from(i) * 100.0;
+                        (
+                            100.0 + t_s,
+                            (i != 20).then_some(100.0 * MIB + 12.0 * MIB * t_s / 3600.0),
+                        )
+                    })
+                    .collect(),
+            }],
+            fit: Some(vec![
+                FitPoint {
+                    t_s: 100.0,
+                    value: 100.0 * MIB,
+                    low: 99.0 * MIB,
+                    high: 101.0 * MIB,
+                },
+                FitPoint {
+                    t_s: 7300.0,
+                    value: 124.0 * MIB,
+                    low: 123.0 * MIB,
+                    high: 125.5 * MIB,
+                },
+            ]),
+            marks: vec![Mark {
+                t_s: 1900.0,
+                text: "load driver\n and a text that is much too long".to_owned(),
+            }],
+            gaps: vec![Gap {
+                from_s: 4000.0,
+                to_s: 4100.0,
+                reason: "recorder stopped".to_owned(),
+            }],
+            boots: vec![5000.0],
+            onset: Some(700.0),
+            notes: vec!["Theil-Sen slope".to_owned()],
+        }
+    }
+
+    #[test]
+    fn a_series_chart_says_what_it_shows() {
+        insta::assert_snapshot!(series().describe(), @r#"
+        series chart: stress-leak (pid 123) RssAnon leaks 12 MiB/h
+        subtitle: board-7\u{202e}
+        x: to +2h | +0s +15m +30m +45m +1h +1h15m +1h30m +1h45m +2h
+        wall: 2023-11-14 22:13:20 UTC .. 2023-11-15 00:13:20 UTC
+        y: bytes, does not start at 0 | 100 MiB | 104 MiB | 108 MiB | 112 MiB | 116 MiB | 120 MiB | 124 MiB
+        line "rss_anon_bytes": points 72, stretches 4, first 100 MiB, last 124 MiB, lowest 100 MiB, highest 124 MiB
+        fit: +0s 100 MiB (99 MiB to 101 MiB) .. +2h 124 MiB (123 MiB to 125.5 MiB)
+        mark +30m: load driver\u{a} and a text…
+        gap +1h5m to +1h6m40s: recorder stopped
+        reboot +1h21m40s
+        onset +10m
+        note: Theil-Sen slope
+        "#);
+    }
+
+    #[test]
+    fn an_empty_series_chart_says_so() {
+        let mut chart = series();
+        chart.lines[0].points.clear();
+        (chart.fit, chart.subtitle) = (Some(Vec::new()), String::new());
+        chart.marks.clear();
+        insta::assert_snapshot!(chart.describe(), @r#"
+        series chart: stress-leak (pid 123) RssAnon leaks 12 MiB/h
+        x: to +2h | +0s +15m +30m +45m +1h +1h15m +1h30m +1h45m +2h
+        wall: 2023-11-14 22:13:20 UTC .. 2023-11-15 00:13:20 UTC
+        y: bytes | 0 KiB | 2 KiB | 4 KiB | 6 KiB | 8 KiB | 10 KiB | 12 KiB | 14 KiB | 16 KiB
+        line "rss_anon_bytes": no points
+        fit: no points
+        gap +1h5m to +1h6m40s: recorder stopped
+        reboot +1h21m40s
+        onset +10m
+        note: Theil-Sen slope
+        "#);
+    }
+
+    #[test]
+    fn a_stack_chart_says_what_it_shows() {
+        let layer = |label: &str, values: [Option<f64>; 4]| Layer {
+            label: label.to_owned(),
+            values: values.map(|v| v.map(|v| v * MIB)).to_vec(),
+        };
+        let chart = StackChart {
+            title: "64 MiB over time".to_owned(),
+            subtitle: String::new(),
+            quantity: Quantity::Bytes,
+            axis: TimeAxis {
+                start_s: 0.0,
+                end_s: 30.0,
+                wall_start: None,
+            },
+            t_s: vec![0.0, 10.0, 20.0, 30.0],
+            layers: vec![
+                layer("anon", [Some(10.0), Some(11.0), None, Some(13.0)]),
+                layer("free", [Some(50.0), Some(49.0), Some(48.0), Some(47.0)]),
+                layer("cma", [None; 4]),
+            ],
+            total: Some(64.0 * MIB),
+            marks: Vec::new(),
+            gaps: vec![Gap {
+                from_s: 10.0,
+                to_s: 30.0,
+                reason: "late".to_owned(),
+            }],
+            boots: Vec::new(),
+        };
+        insta::assert_snapshot!(chart.describe(), @r#"
+        stack chart: 64 MiB over time
+        x: to +30s | +0s +5s +10s +15s +20s +25s +30s
+        y: bytes | 0 MiB | 16 MiB | 32 MiB | 48 MiB | 64 MiB
+        total: 64 MiB
+        layer "anon": points 3, first 10 MiB, last 13 MiB, lowest 10 MiB, highest 13 MiB
+        layer "free": points 4, first 50 MiB, last 47 MiB, lowest 47 MiB, highest 50 MiB
+        layer "cma": no points
+        times 4, of which without a full picture 1
+        gap +10s to +30s: late
+        "#);
+    }
+
+    #[test]
+    fn the_value_axis_zooms_but_starts_at_zero_where_that_is_cheap() {
+        let range = |values: &[f64]| {
+            let mut chart = series();
+            chart.fit = None;
+            chart.lines[0].points = values.iter().map(|v| (200.0, Some(v * MIB))).collect();
+            let ValueRange { low, high } = chart.value_range();
+            format!(
+                "{} .. {}",
+                Quantity::Bytes.format(low),
+                Quantity::Bytes.format(high)
+            )
+        };
+        insta::assert_snapshot!(
+            [range(&[100.0, 110.0]), range(&[10.0, 110.0]), range(&[24_000.0, 24_000.1]), range(&[0.0]), range(&[-5.0, 5.0]), range(&[])].join("\n"),
+            @r"
+        99.4 MiB .. 110.6 MiB
+        0 B .. 116 MiB
+        23.42 GiB .. 23.45 GiB
+        0 B .. 8.96 KiB
+        -5.6 MiB .. 5.6 MiB
+        0 B .. 16 KiB
+        "
+        );
+    }
+
+    #[test]
+    fn a_wild_fit_does_not_flatten_the_data() {
+        let mut chart = series();
+        chart.fit = Some(vec![FitPoint {
+            t_s: 200.0,
+            value: 1e15,
+            low: -1e15,
+            high: 1e16,
+        }]);
+        assert!(chart.value_range().high < 150.0 * MIB);
     }
 }

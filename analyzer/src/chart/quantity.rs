@@ -93,7 +93,9 @@ impl Quantity {
 
     fn step(self, at_least: f64) -> f64 {
         match self {
-            Self::Bytes | Self::BytesPerSecond => at_least.log2().ceil().exp2(),
+            // There is no part of a byte or of a thing, but there may be less than one a second.
+            Self::Bytes => at_least.log2().ceil().exp2().max(1.0),
+            Self::BytesPerSecond => at_least.log2().ceil().exp2(),
             Self::Count => step_1_2_5(at_least).max(1.0),
             Self::PerSecond | Self::Percent | Self::Seconds => step_1_2_5(at_least),
         }
@@ -268,7 +270,7 @@ mod tests {
         assert_eq!(format(1.234_567 * GIB), "1.235 GiB");
         assert_eq!(format(24.0 * GIB), "24 GiB");
         assert_eq!(format(1e18), "888.2 PiB");
-        assert_eq!(format(1e30), "867\u{2009}362 EiB");
+        assert_eq!(format(1e30), "867\u{2009}361\u{2009}737\u{2009}988 EiB");
         assert_eq!(format(f64::NAN), "?");
         assert_eq!(Quantity::BytesPerSecond.format(0.25), "0.25 B/s");
     }
@@ -307,7 +309,20 @@ mod tests {
                 labels(Percent, 5.0, 5.0),
             ]
             .join("\n"),
-            @""
+            @r"
+        0 GiB | 4 GiB | 8 GiB | 12 GiB | 16 GiB | 20 GiB | 24 GiB
+        1232 MiB | 1248 MiB | 1264 MiB | 1280 MiB
+        1024 KiB | 1152 KiB | 1280 KiB | 1408 KiB | 1536 KiB
+        -3 KiB | -2 KiB | -1 KiB | 0 KiB | 1 KiB | 2 KiB | 3 KiB
+        0 PiB | 256 PiB | 512 PiB | 768 PiB
+        0 B/s | 0.0625 B/s | 0.125 B/s | 0.1875 B/s | 0.25 B/s
+        0 | 1 | 2 | 3
+        1_235_000 | 1_240_000 | 1_245_000 | 1_250_000
+        0 | 0.2e18 | 0.4e18 | 0.6e18 | 0.8e18 | 1e18
+        0/s | 0.05/s | 0.1/s | 0.15/s | 0.2/s | 0.25/s
+        0/s | 20e-6/s | 40e-6/s | 60e-6/s
+        0 % | 20 % | 40 % | 60 % | 80 % | 100 %
+        "
         );
     }
 
