@@ -8,13 +8,15 @@ mod draw;
 mod font;
 mod layout;
 mod model;
+mod picture;
 mod quantity;
 mod text;
 mod time_axis;
 
 pub use downsample::{Run, downsample};
-pub use draw::{ChartError, Size, draw_series, draw_stack};
+pub use draw::{ChartError, Size};
 pub use model::{FitPoint, Gap, Layer, Line, Mark, SeriesChart, StackChart, ValueRange};
+pub use picture::{draw_series, draw_stack};
 pub use quantity::{Quantity, Tick};
 pub use text::safe_text;
 pub use time_axis::TimeAxis;
