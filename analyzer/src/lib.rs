@@ -2,7 +2,12 @@
 //! report.
 
 pub mod chart;
+pub mod cli;
+pub mod findings;
+pub mod info;
+pub mod ledger;
 pub mod load;
+pub mod report;
 pub mod series_csv;
 pub mod stats;
 pub mod verdict;

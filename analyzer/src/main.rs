@@ -1,1 +1,7 @@
-fn main() {}
+//! The program `memsoak-analyze`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    memsoak_analyze::cli::main()
+}

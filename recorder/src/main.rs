@@ -1,1 +1,7 @@
-fn main() {}
+//! The program `memsoak-record`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    memsoak_record::cli::main()
+}

@@ -384,17 +384,18 @@ impl Recording {
         Ok(sources)
     }
 
-    /// The entities of a source, in the order in which they were first seen.
+    /// One entity, if there is one of that number.
     ///
     /// # Errors
     /// When the file is damaged.
-    pub fn entities(&self, source: i64) -> Result<Vec<Entity>, Error> {
-        (|| {
-            let mut statement = self.connection.prepare(
-                "SELECT entity, boot, first_tick, name, labels FROM entity WHERE source = ? ORDER BY entity",
-            )?;
-            statement
-                .query_map([source], |row| {
+    pub fn entity(&self, entity: i64) -> Result<Option<Entity>, Error> {
+        let found = self
+            .connection
+            .prepare_cached(
+                "SELECT entity, boot, first_tick, name, labels FROM entity WHERE entity = ?",
+            )
+            .and_then(|mut statement| {
+                statement.query_row([entity], |row| {
                     Ok(Entity {
                         entity: row.get(0)?,
                         boot: row.get(1)?,
@@ -402,10 +403,25 @@ impl Recording {
                         name: bytes(row.get_ref(3)?),
                         labels: labels(row.get_ref(4)?),
                     })
-                })?
-                .collect::<rusqlite::Result<_>>()
-        })()
-        .context(&self.path, "reading the entities")
+                })
+            });
+        match found {
+            Ok(entity) => Ok(Some(entity)),
+            Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),
+            Err(error) => Err(error).context(&self.path, "reading an entity"),
+        }
+    }
+
+    /// Number and boot of every entity of a source.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn entity_numbers(&self, source: i64) -> Result<Vec<(i64, i64)>, Error> {
+        let sql =
+            format!("SELECT entity, boot FROM entity WHERE source = {source} ORDER BY entity");
+        self.list("reading the entities", &sql, |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
     }
 
     /// The reasons that samples refer to.

@@ -167,9 +167,10 @@ fn only_what_changed_is_stored_and_what_is_gone_becomes_null() {
         })
         .unwrap();
     assert_eq!(failed, vec![(3, Status::Failed, true)]);
-    let entities = recording.entities(2).unwrap();
-    assert_eq!(entities[0].name, b"/dev/a");
-    assert_eq!(entities[0].labels["kind"], "partition");
+    let entity = recording.entity(1).unwrap().unwrap();
+    assert_eq!(entity.name, b"/dev/a");
+    assert_eq!(entity.labels["kind"], "partition");
+    assert!(recording.entity(99).unwrap().is_none());
 }
 
 #[test]

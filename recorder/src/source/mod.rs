@@ -3,7 +3,14 @@
 //! A parser is pure and never fails: what it cannot make sense of becomes an [`Issue`], and one bad
 //! line loses one line. It sees only the types of `memsoak_schema`.
 
-use memsoak_schema::{Issue, Rows, Spec};
+pub mod files;
+pub mod own;
+pub mod process;
+pub mod process_text;
+
+use memsoak_schema::{Issue, Rows, Spec, Status};
+
+use crate::root::Root;
 
 /// Parses one file of a source into rows.
 ///
@@ -16,6 +23,8 @@ pub type Parse = fn(text: &[u8], file: usize, rows: &mut Rows) -> Vec<Issue>;
 pub enum Reader {
     /// Whole text files on held descriptors.
     Files(Parse),
+    /// Something of its own.
+    Own(fn(&Setup) -> Box<dyn Sampler>),
 }
 
 /// A source: what it is and how it is read.
@@ -27,6 +36,67 @@ pub struct Source {
     pub reader: Reader,
 }
 
+/// What a sampler is made with.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// Interval of the ticks in us.
+    pub interval_us: u64,
+    /// How many descriptors may be held open on processes.
+    pub held_processes: usize,
+}
+
+/// What a sampler is told at each tick.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment<'a> {
+    /// The machine.
+    pub root: &'a Root,
+    /// Every row is wanted, not only what changed.
+    pub full: bool,
+    /// What the recording costs by itself.
+    pub own: &'a own::Figures,
+}
+
+/// How a read went.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Whether there are values.
+    pub status: Status,
+    /// Why not, or why not all.
+    pub reason: Option<String>,
+    /// Bytes read.
+    pub bytes: u64,
+}
+
+/// Reads a source again and again.
+pub trait Sampler {
+    /// Fills `rows`, which are empty.
+    fn sample(&mut self, moment: &Moment<'_>, rows: &mut Rows) -> Outcome;
+
+    /// Descriptors that it holds on processes.
+    fn held_descriptors(&self) -> usize {
+        0
+    }
+}
+
+impl Source {
+    /// Makes what reads it.
+    pub fn sampler(&self, setup: &Setup) -> Box<dyn Sampler> {
+        match self.reader {
+            Reader::Files(parse) => Box::new(files::Files::new(self.spec, parse)),
+            Reader::Own(make) => make(setup),
+        }
+    }
+}
+
 /// Every source, in the order in which a tick reads them: what must fit together (the totals, the
 /// zones, the free lists) first and close together, the processes after them.
-pub static SOURCES: &[Source] = &[];
+pub static SOURCES: &[Source] = &[
+    Source {
+        spec: &process::SPEC,
+        reader: Reader::Own(process::sampler),
+    },
+    Source {
+        spec: &own::SPEC,
+        reader: Reader::Own(own::sampler),
+    },
+];

@@ -1,0 +1,292 @@
+//! The command line of `memsoak-analyze`.
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use memsoak_schema::Recording;
+
+use crate::findings::{Analysis, analyse};
+use crate::report::rate_words;
+use crate::series_csv::{self, TrendLine};
+use crate::verdict::{Judgement, RULES, Verdict};
+use crate::{info, report};
+
+const EXIT_CODES: &str = "Exit codes: 0 judged and clean, 1 findings at --fail-on, 2 failure, \
+3 too little to judge.";
+
+const EXAMPLES: &str = "\
+Examples:
+  memsoak-analyze report soak.db --out report
+  memsoak-analyze trends soak.db --explain slabinfo/UDP/slab_bytes";
+
+/// Judges the trends of a recording and renders charts and a text for a bug report.
+#[derive(Debug, Parser)]
+#[command(name = "memsoak-analyze", version, max_term_width = 80)]
+#[command(after_help = EXIT_CODES, after_long_help = format!("{EXIT_CODES}\n\n{EXAMPLES}"))]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write report.md, report.json and charts
+    Report(ReportArgs),
+    /// List every judged series, of a recording or of CSV files
+    Trends(TrendsArgs),
+    /// What a recording holds: boots, runs, gaps, the state of each source
+    Info {
+        /// The recording
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct ReportArgs {
+    /// The recording
+    file: PathBuf,
+    /// The folder to write to; created where it is not there
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// From which verdict on to exit with 1
+    #[arg(long, value_name = "VERDICT", default_value = "leak")]
+    fail_on: FailOn,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    Leak,
+    Suspect,
+    Never,
+}
+
+#[derive(Debug, Args)]
+struct TrendsArgs {
+    /// The recording
+    #[arg(required_unless_present = "csv", conflicts_with = "csv")]
+    file: Option<PathBuf>,
+    /// Judge series from CSV files, plain or gzip: `seconds,value`, or
+    /// `id,t_s,value` with optional columns `restart` and `source`
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    csv: Vec<PathBuf>,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+    /// Say why this series was or was not called a leak
+    #[arg(long, value_name = "SERIES", conflicts_with = "csv")]
+    explain: Option<String>,
+    /// List the constant and steady ones too
+    #[arg(long)]
+    all: bool,
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    let done = act(cli.command, &mut out).and_then(|code| {
+        out.flush()?;
+        Ok(code)
+    });
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            // Nobody reading the rest of a list is no failure.
+            if let Some(io) = error.downcast_ref::<io::Error>()
+                && io.kind() == io::ErrorKind::BrokenPipe
+            {
+                return ExitCode::SUCCESS;
+            }
+            let _ = writeln!(io::stderr(), "memsoak-analyze: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn act(command: Command, out: &mut impl Write) -> anyhow::Result<u8> {
+    match command {
+        Command::Report(args) => write_report(&args, out),
+        Command::Trends(args) => match &args.file {
+            Some(file) => trends(file, &args, out),
+            None => csv_trends(&args, out),
+        },
+        Command::Info { file } => {
+            out.write_all(info::describe(&file)?.as_bytes())?;
+            Ok(0)
+        }
+    }
+}
+
+/// A spinner on a terminal, nothing elsewhere.
+fn spinner() -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
+fn write_report(args: &ReportArgs, out: &mut impl Write) -> anyhow::Result<u8> {
+    let bar = spinner();
+    let written = report::write(&args.file, &args.out, |what| {
+        bar.set_message(format!("reading {what}"));
+    });
+    bar.finish_and_clear();
+    let (report, paths) = written?;
+    writeln!(out, "verdict: {}", report.verdict)?;
+    for finding in &report.findings {
+        let quantity = match finding.unit {
+            "bytes" => crate::load::Quantity::Bytes,
+            _ => crate::load::Quantity::Count,
+        };
+        let rate = rate_words(
+            quantity,
+            finding.slope_per_hour,
+            finding.slope_low,
+            finding.slope_high,
+        );
+        writeln!(
+            out,
+            "{:>3}. {:<8} {}  {rate}",
+            finding.rank, finding.verdict, finding.series
+        )?;
+    }
+    for path in paths {
+        writeln!(out, "wrote {}", path.display())?;
+    }
+    Ok(match (args.fail_on, report.verdict) {
+        (_, "inconclusive") => 3,
+        (FailOn::Leak | FailOn::Suspect, "leak") | (FailOn::Suspect, "suspect") => 1,
+        _ => 0,
+    })
+}
+
+fn trends(file: &Path, args: &TrendsArgs, out: &mut impl Write) -> anyhow::Result<u8> {
+    let recording = Recording::open(file)?;
+    let bar = spinner();
+    let analysis = analyse(&recording, |what| {
+        bar.set_message(format!("reading {what}"))
+    });
+    bar.finish_and_clear();
+    let analysis = analysis?;
+    if let Some(series) = &args.explain {
+        return explain(&analysis, series, out);
+    }
+    let mut judged: Vec<_> = analysis
+        .judged
+        .iter()
+        .filter(|one| args.all || args.json || one.judgement.verdict != Verdict::Steady)
+        .collect();
+    judged
+        .sort_by(|a, b| (a.judgement.verdict, &a.name.id).cmp(&(b.judgement.verdict, &b.name.id)));
+    for one in &judged {
+        if args.json {
+            serde_json::to_writer(&mut *out, &TrendLine::new(&one.name.id, &one.judgement))?;
+            writeln!(out)?;
+        } else {
+            let quantity = report::quantity(one.name.quantity);
+            writeln!(
+                out,
+                "{:<11} {:>14}/h {:>14}  {}",
+                one.judgement.verdict,
+                quantity.format(one.slope_per_hour()),
+                quantity.format(one.judgement.growth),
+                one.name.id
+            )?;
+        }
+    }
+    if !args.json {
+        writeln!(
+            out,
+            "{} series judged, {} of them vary",
+            analysis.series(),
+            analysis.judged.len()
+        )?;
+    }
+    Ok(if analysis.could_judge() { 0 } else { 3 })
+}
+
+fn explain(analysis: &Analysis, series: &str, out: &mut impl Write) -> anyhow::Result<u8> {
+    let Some(one) = analysis.judged.iter().find(|one| one.name.id == series) else {
+        anyhow::bail!(
+            "no judged series \"{}\" that varies; `trends FILE --all` lists them",
+            series.escape_debug()
+        );
+    };
+    let Judgement {
+        verdict, evidence, ..
+    } = &one.judgement;
+    writeln!(out, "{}: {verdict}", one.name.id)?;
+    for evidence in evidence {
+        let reason = RULES
+            .iter()
+            .find(|rule| rule.name == evidence.rule)
+            .map_or("", |rule| rule.why);
+        writeln!(
+            out,
+            "{} {:<20} {}\n{:25}{reason}",
+            if evidence.passed { "+" } else { "-" },
+            evidence.rule,
+            evidence.text,
+            "",
+        )?;
+    }
+    Ok(0)
+}
+
+fn csv_trends(args: &TrendsArgs, out: &mut impl Write) -> anyhow::Result<u8> {
+    let mut judged = 0_u64;
+    let mut written: io::Result<()> = Ok(());
+    for path in &args.csv {
+        series_csv::judge_csv(path, &mut |id: &str, judgement: Judgement| {
+            if written.is_err() {
+                return;
+            }
+            let long_enough =
+                !matches!(judgement.verdict, Verdict::TooShort | Verdict::Unjudgeable);
+            judged += u64::from(long_enough);
+            let line = TrendLine::new(id, &judgement);
+            written = if args.json {
+                serde_json::to_writer(&mut *out, &line)
+                    .map_err(io::Error::from)
+                    .and_then(|()| writeln!(out))
+            } else {
+                writeln!(
+                    out,
+                    "{:<11} {:>14.6}/h  {}",
+                    line.verdict,
+                    line.slope_per_hour,
+                    memsoak_schema::printable(id.as_bytes())
+                )
+            };
+        })?;
+    }
+    written?;
+    Ok(if judged > 0 { 0 } else { 3 })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,12 @@
+//! From a recording to series, without holding the recording.
+//!
+//! [`Index`] holds what is small: boots, runs, ticks and how each read went. [`judged_series`] streams
+//! every table once and makes each judged series small while it passes ([`crate::verdict::Cells`]).
+//! [`points`] reads chosen series again, point by point, for charts.
+
+mod condense;
+mod index;
+mod series;
+
+pub use index::{BootTicks, Coverage, Index, SourceTicks};
+pub use series::{Points, Quantity, SeriesKey, SeriesName, judged_series, points};

@@ -1,0 +1,156 @@
+//! What the charts of a report show.
+
+use chrono::{DateTime, Utc};
+
+use crate::chart::{
+    self, ChartError, FitPoint, Gap, Layer, Line, Mark, SeriesChart, Size, StackChart, TimeAxis,
+};
+use crate::findings::Judged;
+use crate::ledger::Ledger;
+use crate::load::{Index, Points, Quantity};
+
+/// The chart's word for a quantity.
+pub fn quantity(quantity: Quantity) -> chart::Quantity {
+    match quantity {
+        Quantity::Bytes => chart::Quantity::Bytes,
+        Quantity::Count => chart::Quantity::Count,
+    }
+}
+
+/// A slope with its interval in words: `12.3 MiB/h (11.9 MiB to 12.7 MiB)`.
+pub fn rate_words(of: Quantity, slope: f64, low: f64, high: f64) -> String {
+    let number = |value: f64| quantity(of).format(value);
+    if low.is_finite() && high.is_finite() && low < high {
+        format!("{}/h ({} to {})", number(slope), number(low), number(high))
+    } else {
+        format!("{}/h", number(slope))
+    }
+}
+
+/// What every chart of a boot bears: axis, marks, gaps.
+struct Frame {
+    axis: TimeAxis,
+    marks: Vec<Mark>,
+    gaps: Vec<Gap>,
+    machine: String,
+}
+
+fn frame(index: &Index, boot_at: usize) -> Frame {
+    let boot = &index.boots[boot_at];
+    let wall_start: Option<DateTime<Utc>> = index
+        .wall_us(boot.boot.boot, boot.start_us)
+        .and_then(DateTime::from_timestamp_micros);
+    let marks = index
+        .events
+        .iter()
+        .filter(|event| event.kind == "mark" && event.boot == boot.boot.boot)
+        .map(|event| Mark {
+            t_s: boot.at(event.boottime_us),
+            text: event.text.clone(),
+        })
+        .filter(|mark| mark.t_s >= 0.0 && mark.t_s <= boot.span_s())
+        .collect();
+    let gaps = boot
+        .gaps
+        .iter()
+        .map(|(from_s, to_s, reason)| Gap {
+            from_s: *from_s,
+            to_s: *to_s,
+            reason: reason.clone(),
+        })
+        .collect();
+    let host = index.host(&boot.boot);
+    Frame {
+        axis: TimeAxis {
+            start_s: 0.0,
+            end_s: boot.span_s(),
+            wall_start,
+        },
+        marks,
+        gaps,
+        machine: format!(
+            "{}, Linux {} {}",
+            host.map_or("", |host| host.name.as_str()),
+            boot.boot.kernel,
+            host.map_or("", |host| host.arch.as_str()),
+        ),
+    }
+}
+
+pub(super) fn draw_finding(
+    index: &Index,
+    judged: &Judged,
+    points: &Points,
+) -> Result<Vec<u8>, ChartError> {
+    let frame = frame(index, judged.key.boot);
+    let name = &judged.name;
+    let judgement = &judged.judgement;
+    let what = if name.entity.is_empty() {
+        name.metric.clone()
+    } else {
+        format!("{} {}", name.entity, name.metric)
+    };
+    let rate = rate_words(
+        name.quantity,
+        judged.slope_per_hour(),
+        judgement.slope_low_per_s * 3600.0,
+        judgement.slope_high_per_s * 3600.0,
+    );
+    let fit = judgement.fit.as_ref().map(|fit| {
+        fit.points
+            .iter()
+            .map(|point| FitPoint {
+                t_s: point.t_s,
+                value: point.value,
+                low: point.low,
+                high: point.high,
+            })
+            .collect()
+    });
+    let chart = SeriesChart {
+        title: format!("{what} grows {rate}"),
+        subtitle: format!("{}: {} | {}", judgement.verdict, name.id, frame.machine),
+        quantity: quantity(name.quantity),
+        axis: frame.axis,
+        lines: vec![Line {
+            label: name.metric.clone(),
+            points: points.points.clone(),
+        }],
+        fit,
+        marks: frame.marks,
+        gaps: frame.gaps,
+        boots: Vec::new(),
+        onset: judgement.since_s.filter(|since| *since > 0.0),
+        notes: vec![format!("fit: {}", judgement.method)],
+    };
+    chart::draw_series(&chart, Size::default())
+}
+
+pub(super) fn draw_overview(
+    index: &Index,
+    boot_at: usize,
+    ledger: &Ledger,
+) -> Result<Vec<u8>, ChartError> {
+    let frame = frame(index, boot_at);
+    let total = chart::Quantity::Bytes.format(ledger.total);
+    let chart = StackChart {
+        title: format!("How {total} of memory is used"),
+        subtitle: frame.machine,
+        quantity: chart::Quantity::Bytes,
+        axis: frame.axis,
+        t_s: ledger.t_s.clone(),
+        layers: ledger
+            .classes
+            .iter()
+            .map(|class| Layer {
+                label: class.name.replace('_', " "),
+                values: class.values.clone(),
+            })
+            .collect(),
+        total: Some(ledger.total),
+        marks: frame.marks,
+        gaps: frame.gaps,
+        boots: Vec::new(),
+    };
+    chart::draw_stack(&chart, Size::default())
+}

@@ -1,0 +1,452 @@
+//! report.json: names that scripts depend on.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use chrono::{DateTime, SecondsFormat};
+use serde::Serialize;
+
+use crate::findings::{Analysis, Finding, Judged as JudgedSeries};
+use crate::load::{Index, Quantity};
+use crate::verdict::{Evidence, Verdict};
+
+/// Events in the report at the most; the recording has all of them.
+const MOST_EVENTS: usize = 200;
+
+/// The report.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// `memsoak-report/1`.
+    pub format: &'static str,
+    /// `leak`, `suspect`, `clean` or `inconclusive`.
+    pub verdict: &'static str,
+    /// What was analysed, by boot.
+    pub recordings: Vec<RecordingEntry>,
+    /// The findings, the worst first.
+    pub findings: Vec<FindingEntry>,
+    /// How the memory is used.
+    pub ledger: LedgerEntry,
+    /// Conditions that need no trend.
+    pub diagnoses: Vec<serde_json::Value>,
+    /// Marks, gaps and other things that happened.
+    pub events: Vec<Event>,
+    /// How much of each source there is.
+    pub coverage: Vec<CoverageEntry>,
+    /// How many series were judged.
+    pub judged: Judged,
+    /// The smallest leak that could have been seen.
+    pub smallest_detectable: SmallestDetectable,
+    /// Charts of the whole, by boot.
+    pub overview: Vec<String>,
+}
+
+/// One boot of a recording.
+#[derive(Debug, Serialize)]
+pub struct RecordingEntry {
+    /// The file.
+    pub file: String,
+    /// Node name.
+    pub host: String,
+    /// Boot id.
+    pub boot_id: String,
+    /// Kernel release.
+    pub kernel: String,
+    /// Architecture.
+    pub arch: String,
+    /// Wall time of the first tick, RFC 3339.
+    pub start: Option<String>,
+    /// Wall time of the last tick.
+    pub end: Option<String>,
+    /// Length in hours.
+    pub span_hours: f64,
+    /// Ticks in the whole recording.
+    pub ticks: u64,
+    /// Stretches without ticks.
+    pub gaps: Vec<Gap>,
+}
+
+/// A stretch without ticks.
+#[derive(Debug, Serialize)]
+pub struct Gap {
+    /// Wall time.
+    pub from: Option<String>,
+    /// Wall time.
+    pub to: Option<String>,
+    /// Length in seconds.
+    pub seconds: f64,
+    /// Why.
+    pub reason: String,
+}
+
+/// A finding.
+#[derive(Debug, Serialize)]
+pub struct FindingEntry {
+    /// From 1.
+    pub rank: usize,
+    /// `leak` or `suspect`.
+    pub verdict: Verdict,
+    /// Name of the series.
+    pub series: String,
+    /// Its source.
+    pub source: String,
+    /// The entity as it stands in `series`.
+    pub entity: String,
+    /// The bare kernel word.
+    pub name: String,
+    /// What is known of the entity.
+    pub labels: serde_json::Map<String, serde_json::Value>,
+    /// The metric.
+    pub metric: String,
+    /// Its unit.
+    pub unit: &'static str,
+    /// Slope in units an hour.
+    pub slope_per_hour: f64,
+    /// Lower end of its 99 % interval.
+    pub slope_low: f64,
+    /// Upper end.
+    pub slope_high: f64,
+    /// Growth over the run.
+    pub growth: f64,
+    /// First value.
+    pub first: f64,
+    /// Last value.
+    pub last: f64,
+    /// Wall time of the onset.
+    pub since: Option<String>,
+    /// Length of the judged span in hours.
+    pub span_hours: f64,
+    /// Share of the growth of the total that it is a part of.
+    pub share_of_growth: Option<f64>,
+    /// Hours until MemAvailable is used up at this slope.
+    pub eta_hours: Option<f64>,
+    /// How the slope was found.
+    pub method: &'static str,
+    /// Why, in words.
+    pub why: Vec<String>,
+    /// The same as rules with numbers.
+    pub evidence: Vec<Evidence>,
+    /// The series that mirror it.
+    pub explains: Vec<Explained>,
+    /// Processes that move with it; filled where the owner is not the kernel's word.
+    pub suspects: Vec<serde_json::Value>,
+    /// Its chart, relative to the report.
+    pub chart: Option<String>,
+}
+
+/// A series that a finding explains.
+#[derive(Debug, Serialize)]
+pub struct Explained {
+    /// Name of the series.
+    pub series: String,
+    /// Its source.
+    pub source: String,
+    /// The bare kernel word.
+    pub name: String,
+    /// The metric.
+    pub metric: String,
+    /// Its unit.
+    pub unit: &'static str,
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// Slope in units an hour.
+    pub slope_per_hour: f64,
+}
+
+/// The ledger of the last boot.
+#[derive(Debug, Default, Serialize)]
+pub struct LedgerEntry {
+    /// MemTotal in bytes.
+    pub total: Option<f64>,
+    /// The classes.
+    pub classes: Vec<LedgerClass>,
+    /// What no class owns.
+    pub unaccounted: Option<LedgerClass>,
+}
+
+/// A class of the ledger, in bytes.
+#[derive(Clone, Debug, Serialize)]
+pub struct LedgerClass {
+    /// Its name.
+    pub name: String,
+    /// First value.
+    pub first: f64,
+    /// Last value.
+    pub last: f64,
+    /// Slope an hour.
+    pub slope_per_hour: Option<f64>,
+    /// Its verdict.
+    pub verdict: Option<Verdict>,
+}
+
+/// Something that happened.
+#[derive(Debug, Serialize)]
+pub struct Event {
+    /// Wall time.
+    pub at: Option<String>,
+    /// Seconds from the start of the boot's recording.
+    pub t_s: f64,
+    /// Kind.
+    pub kind: String,
+    /// The source that it concerns.
+    pub source: Option<String>,
+    /// Text.
+    pub text: String,
+}
+
+/// How much of a source there is.
+#[derive(Debug, Serialize)]
+pub struct CoverageEntry {
+    /// The source.
+    pub source: String,
+    /// Its last state.
+    pub status: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// Samples that gave values.
+    pub ticks_ok: u64,
+    /// Samples planned.
+    pub ticks_planned: u64,
+}
+
+/// How many series were judged.
+#[derive(Debug, Serialize)]
+pub struct Judged {
+    /// All.
+    pub series: u64,
+    /// By verdict.
+    pub by_verdict: BTreeMap<String, u64>,
+}
+
+/// The smallest leaks that could have been called in this recording, over the series that vary.
+#[derive(Debug, Serialize)]
+pub struct SmallestDetectable {
+    /// Half of the varying memory series would have shown a leak of this many bytes an hour.
+    pub median_bytes_per_hour: Option<f64>,
+    /// Nine of ten would have shown one of this many.
+    pub p90_bytes_per_hour: Option<f64>,
+}
+
+fn rfc3339(us: i64) -> Option<String> {
+    Some(DateTime::from_timestamp_micros(us)?.to_rfc3339_opts(SecondsFormat::Secs, true))
+}
+
+struct Clock<'a> {
+    index: &'a Index,
+    boot: usize,
+}
+
+impl Clock<'_> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "seconds of a recording in us"
+    )]
+    fn at(&self, t_s: f64) -> Option<String> {
+        let boot = self.index.boots.get(self.boot)?;
+        let at = boot.start_us + (t_s * 1e6) as i64;
+        rfc3339(self.index.wall_us(boot.boot.boot, at)?)
+    }
+}
+
+pub(super) fn build(db: &Path, analysis: &Analysis) -> Report {
+    let index = &analysis.index;
+    let findings = analysis
+        .findings
+        .iter()
+        .enumerate()
+        .map(|(at, finding)| finding_entry(at + 1, finding, analysis))
+        .collect();
+    Report {
+        format: "memsoak-report/1",
+        verdict: analysis.verdict(),
+        recordings: recordings(db, index),
+        findings,
+        ledger: ledger(analysis),
+        diagnoses: Vec::new(),
+        events: events(index),
+        coverage: index
+            .coverage
+            .iter()
+            .map(|coverage| CoverageEntry {
+                source: coverage.source.clone(),
+                status: coverage.status.to_string(),
+                reason: coverage.reason.clone(),
+                ticks_ok: coverage.ticks_ok,
+                ticks_planned: coverage.ticks_planned,
+            })
+            .collect(),
+        judged: Judged {
+            series: analysis.series(),
+            by_verdict: analysis
+                .by_verdict
+                .iter()
+                .map(|(verdict, n)| (verdict.to_string(), *n))
+                .collect(),
+        },
+        smallest_detectable: smallest(analysis),
+        overview: Vec::new(),
+    }
+}
+
+fn recordings(db: &Path, index: &Index) -> Vec<RecordingEntry> {
+    index
+        .boots
+        .iter()
+        .enumerate()
+        .map(|(at, boot)| {
+            let host = index.host(&boot.boot);
+            let clock = Clock { index, boot: at };
+            RecordingEntry {
+                file: db
+                    .file_name()
+                    .map(|name| name.to_string_lossy().into_owned())
+                    .unwrap_or_default(),
+                host: host.map(|host| host.name.clone()).unwrap_or_default(),
+                boot_id: boot.boot.boot_id.clone(),
+                kernel: boot.boot.kernel.clone(),
+                arch: host.map(|host| host.arch.clone()).unwrap_or_default(),
+                start: clock.at(0.0),
+                end: clock.at(boot.span_s()),
+                span_hours: boot.span_s() / 3600.0,
+                ticks: index.ticks,
+                gaps: boot
+                    .gaps
+                    .iter()
+                    .map(|(from, to, reason)| Gap {
+                        from: clock.at(*from),
+                        to: clock.at(*to),
+                        seconds: to - from,
+                        reason: reason.clone(),
+                    })
+                    .collect(),
+            }
+        })
+        .collect()
+}
+
+fn finding_entry(rank: usize, finding: &Finding, analysis: &Analysis) -> FindingEntry {
+    let head = &analysis.judged[finding.head];
+    let judgement = &head.judgement;
+    let clock = Clock {
+        index: &analysis.index,
+        boot: head.key.boot,
+    };
+    let mut labels = head.name.labels.clone();
+    if labels.contains_key("pid") {
+        labels.insert("comm".to_owned(), head.name.name.clone().into());
+    }
+    FindingEntry {
+        rank,
+        verdict: judgement.verdict,
+        series: head.name.id.clone(),
+        source: head.name.source.clone(),
+        entity: head.name.entity.clone(),
+        name: head.name.name.clone(),
+        labels,
+        metric: head.name.metric.clone(),
+        unit: head.name.quantity.unit(),
+        slope_per_hour: head.slope_per_hour(),
+        slope_low: judgement.slope_low_per_s * 3600.0,
+        slope_high: judgement.slope_high_per_s * 3600.0,
+        growth: judgement.growth,
+        first: judgement.first,
+        last: judgement.last,
+        since: judgement.since_s.and_then(|since| clock.at(since)),
+        span_hours: analysis.index.boots[head.key.boot].span_s() / 3600.0,
+        share_of_growth: finding.share_of_growth,
+        eta_hours: finding.eta_hours,
+        method: judgement.method,
+        why: judgement
+            .evidence
+            .iter()
+            .map(|evidence| evidence.text.clone())
+            .collect(),
+        evidence: judgement.evidence.clone(),
+        explains: finding
+            .explains
+            .iter()
+            .map(|at| explained(&analysis.judged[*at]))
+            .collect(),
+        suspects: Vec::new(),
+        chart: None,
+    }
+}
+
+fn explained(judged: &JudgedSeries) -> Explained {
+    Explained {
+        series: judged.name.id.clone(),
+        source: judged.name.source.clone(),
+        name: judged.name.name.clone(),
+        metric: judged.name.metric.clone(),
+        unit: judged.name.quantity.unit(),
+        verdict: judged.judgement.verdict,
+        slope_per_hour: judged.slope_per_hour(),
+    }
+}
+
+fn ledger(analysis: &Analysis) -> LedgerEntry {
+    let Some(ledger) = analysis.ledgers.iter().rev().flatten().next() else {
+        return LedgerEntry::default();
+    };
+    let (unaccounted, classes): (Vec<_>, Vec<_>) = ledger
+        .classes
+        .iter()
+        .filter_map(|class| {
+            let (first, last) = class.ends()?;
+            let judgement = class.judgement.as_ref();
+            Some(LedgerClass {
+                name: class.name.to_owned(),
+                first,
+                last,
+                slope_per_hour: judgement.map(|judgement| judgement.slope_per_s * 3600.0),
+                verdict: judgement.map(|judgement| judgement.verdict),
+            })
+        })
+        .partition(|class| class.name == "unaccounted");
+    LedgerEntry {
+        total: Some(ledger.total),
+        classes,
+        unaccounted: unaccounted.into_iter().next(),
+    }
+}
+
+fn events(index: &Index) -> Vec<Event> {
+    index
+        .events
+        .iter()
+        .filter_map(|event| {
+            let boot = index
+                .boots
+                .iter()
+                .position(|boot| boot.boot.boot == event.boot)?;
+            let wall = index.wall_us(event.boot, event.boottime_us);
+            Some(Event {
+                at: wall.and_then(rfc3339),
+                t_s: index.boots[boot].at(event.boottime_us),
+                kind: event.kind.clone(),
+                source: event.source.clone(),
+                text: event.text.clone(),
+            })
+        })
+        .filter(|event| event.kind != "renamed")
+        .take(MOST_EVENTS)
+        .collect()
+}
+
+fn smallest(analysis: &Analysis) -> SmallestDetectable {
+    let mut slopes: Vec<f64> = analysis
+        .judged
+        .iter()
+        .filter(|one| one.name.quantity == Quantity::Bytes)
+        .map(|one| {
+            let span = analysis.index.boots[one.key.boot].span_s();
+            one.judgement.smallest_growth / span.max(1e-9) * 3600.0
+        })
+        .filter(|slope| slope.is_finite() && *slope > 0.0)
+        .collect();
+    slopes.sort_unstable_by(f64::total_cmp);
+    let quantile = |q: f64| (!slopes.is_empty()).then(|| crate::stats::quantile_sorted(&slopes, q));
+    SmallestDetectable {
+        median_bytes_per_hour: quantile(0.5),
+        p90_bytes_per_hour: quantile(0.9),
+    }
+}

@@ -1,0 +1,109 @@
+//! `memsoak-analyze report`: the report as data, and its forms.
+
+mod charts;
+mod json;
+mod markdown;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use memsoak_schema::Recording;
+
+use crate::findings::{Analysis, analyse};
+
+pub use charts::{quantity, rate_words};
+pub use json::{
+    CoverageEntry, Event, Explained, FindingEntry, Gap, Judged, LedgerClass, LedgerEntry,
+    RecordingEntry, Report, SmallestDetectable,
+};
+
+/// Findings beyond this many get no chart of their own: nobody looks at the 31st.
+const MOST_CHARTS: usize = 30;
+
+/// Analyses a recording and writes report.md, report.json and charts/*.png.
+///
+/// # Errors
+/// When the recording cannot be read, or the folder cannot be written.
+pub fn write(
+    db: &Path,
+    out: &Path,
+    mut progress: impl FnMut(&str),
+) -> anyhow::Result<(Report, Vec<PathBuf>)> {
+    let recording = Recording::open(db)?;
+    let analysis = analyse(&recording, &mut progress)?;
+    let charts = out.join("charts");
+    fs::create_dir_all(&charts).with_context(|| format!("cannot create {}", charts.display()))?;
+    let mut report = json::build(db, &analysis);
+    progress("charts");
+    let written = draw_charts(&recording, &analysis, &mut report, out)?;
+    let mut paths = vec![out.join("report.md"), out.join("report.json")];
+    let mut text = serde_json::to_string_pretty(&report)?;
+    text.push('\n');
+    for (path, content) in paths.iter().zip([markdown::render(&report), text]) {
+        fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    paths.extend(written);
+    Ok((report, paths))
+}
+
+fn draw_charts(
+    recording: &Recording,
+    analysis: &Analysis,
+    report: &mut Report,
+    out: &Path,
+) -> anyhow::Result<Vec<PathBuf>> {
+    let mut written = Vec::new();
+    let mut put = |name: &str, png: Vec<u8>| -> anyhow::Result<()> {
+        let path = out.join(name);
+        fs::write(&path, png).with_context(|| format!("cannot write {}", path.display()))?;
+        written.push(path);
+        Ok(())
+    };
+    for (boot, ledger) in analysis.ledgers.iter().enumerate() {
+        if let Some(ledger) = ledger {
+            let name = if analysis.ledgers.len() == 1 {
+                "charts/overview.png".to_owned()
+            } else {
+                format!("charts/overview-boot{}.png", boot + 1)
+            };
+            put(&name, charts::draw_overview(&analysis.index, boot, ledger)?)?;
+            report.overview.push(name);
+        }
+    }
+    let shown = &analysis.findings[..analysis.findings.len().min(MOST_CHARTS)];
+    let keys: Vec<_> = shown
+        .iter()
+        .map(|finding| analysis.judged[finding.head].key)
+        .collect();
+    let points = crate::load::points(recording, &analysis.index, &keys)?;
+    for (finding, entry) in shown.iter().zip(&mut report.findings) {
+        let head = &analysis.judged[finding.head];
+        let Some(points) = points.get(&head.key) else {
+            continue;
+        };
+        let name = format!("charts/{:02}-{}.png", entry.rank, file_name(&entry.series));
+        put(&name, charts::draw_finding(&analysis.index, head, points)?)?;
+        entry.chart = Some(name);
+    }
+    Ok(written)
+}
+
+/// A name that every file system and shell takes.
+fn file_name(series: &str) -> String {
+    let mut name: String = series
+        .chars()
+        .take(80)
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '_' {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    while name.contains("--") {
+        name = name.replace("--", "-");
+    }
+    name.trim_matches('-').to_owned()
+}

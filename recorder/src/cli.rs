@@ -1,0 +1,197 @@
+//! The command line of `memsoak-record`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::root::Root;
+use crate::{clock, log, run, status};
+
+const EXIT_CODES: &str = "Exit codes: 0 stopped on request after a flush, 2 failure.";
+
+const EXAMPLES: &str = "\
+Examples:
+  memsoak-record run --db soak.db --interval 10s --duration 72h
+  memsoak-record mark --db soak.db 'test step 3 begins'";
+
+/// Samples every Linux memory source at intervals into one SQLite file.
+#[derive(Debug, Parser)]
+#[command(name = "memsoak-record", version, max_term_width = 80)]
+#[command(after_help = EXIT_CODES, after_long_help = format!("{EXIT_CODES}\n\n{EXAMPLES}"))]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Record until stopped; an existing file is continued
+    Run(RunArgs),
+    /// Put a named instant into a live recording
+    Mark {
+        /// The recording
+        #[arg(long, value_name = "FILE")]
+        db: PathBuf,
+        /// What happens now
+        text: String,
+    },
+    /// Last tick, gaps, the state of each source, and what recording costs
+    Status {
+        /// The recording
+        #[arg(long, value_name = "FILE")]
+        db: PathBuf,
+    },
+    /// Write a consistent copy of a live recording
+    Copy {
+        /// The recording
+        #[arg(long, value_name = "FILE")]
+        db: PathBuf,
+        /// The copy; must not exist yet
+        out: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// The recording; created with mode 0600, or continued
+    #[arg(long, value_name = "FILE")]
+    db: PathBuf,
+    /// Time between ticks, from 100ms up
+    #[arg(long, default_value = "10s", value_parser = interval)]
+    interval: Duration,
+    /// Stop after this time instead of at SIGTERM or SIGINT
+    #[arg(long, value_parser = humantime::parse_duration)]
+    duration: Option<Duration>,
+    /// Read one source at an interval of its own, such as vmallocinfo=60s
+    #[arg(long, value_name = "SOURCE=TIME", value_parser = every)]
+    every: Vec<(String, Duration)>,
+    /// Leave a source out
+    #[arg(long, value_name = "SOURCE")]
+    without: Vec<String>,
+    /// Read the files below this folder instead of the running machine
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+    /// Note something about this run
+    #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
+    label: Vec<(String, String)>,
+    /// CPU time that recording may take; costly sources are read less often
+    /// to stay within it
+    #[arg(long, value_name = "PERCENT", default_value = "1%", value_parser = percent)]
+    cpu_budget: f64,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if time < Duration::from_millis(100) {
+        return Err("shorter than 100ms".to_owned());
+    }
+    Ok(time)
+}
+
+fn pair(text: &str) -> Result<(&str, &str), String> {
+    text.split_once('=')
+        .filter(|(key, _)| !key.is_empty())
+        .ok_or_else(|| "must be KEY=VALUE".to_owned())
+}
+
+fn every(text: &str) -> Result<(String, Duration), String> {
+    let (source, time) = pair(text)?;
+    let time = humantime::parse_duration(time).map_err(|error| error.to_string())?;
+    Ok((source.to_owned(), time))
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = pair(text)?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text);
+    match number.parse::<f64>() {
+        Ok(percent) if percent > 0.0 && percent <= 100.0 => Ok(percent / 100.0),
+        _ => Err("must be a percentage above 0, such as 1% or 0.2%".to_owned()),
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap ends with 2 on a wrong command line, with 0 on --help and --version.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match act(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody reading the rest of a list is no failure.
+            if let Some(io) = error.downcast_ref::<std::io::Error>()
+                && io.kind() == std::io::ErrorKind::BrokenPipe
+            {
+                return ExitCode::SUCCESS;
+            }
+            log::error(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn act(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Run(args) => run::run(&run::Options {
+            db: args.db,
+            interval: args.interval,
+            duration: args.duration,
+            every: args.every,
+            without: args.without,
+            root: args.root,
+            labels: args.label,
+            cpu_budget: args.cpu_budget,
+        }),
+        Command::Mark { db, text } => {
+            let live = Root::open(Path::new("/"))?;
+            let boot_id = crate::host::read_boot(&live).boot_id;
+            if !memsoak_schema::mark(&db, &boot_id, clock::boottime_us(), &text)? {
+                log::warn(&[("event", "marked, but nobody records into this file now")]);
+            }
+            Ok(())
+        }
+        Command::Status { db } => {
+            let text = status::describe(&db)?;
+            std::io::stdout().write_all(text.as_bytes())?;
+            Ok(())
+        }
+        Command::Copy { db, out } => Ok(memsoak_schema::copy(&db, &out)?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        assert!(interval("50ms").is_err());
+        assert!(interval("soon").is_err());
+        assert!(percent("0%").is_err());
+        assert!(percent("200%").is_err());
+        assert!(every("=5s").is_err());
+        assert!(label("x").is_err());
+        assert_eq!(
+            every("process=5s"),
+            Ok(("process".to_owned(), Duration::from_secs(5)))
+        );
+    }
+}

@@ -1,0 +1,417 @@
+//! `memsoak-record run`: the loop of the ticks.
+
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use memsoak_schema::{Rows, RunInfo, SampleState, Spec, Status, TickCost, TickTime, Writer};
+use rustix::process::{Resource, geteuid, getpid, getrlimit, setrlimit};
+
+use crate::budget::Pace;
+use crate::clock::{Alarm, Deadlines, Due, boottime_us, cpu_us, wall_offset_us};
+use crate::root::Root;
+use crate::source::own::Figures;
+use crate::source::{Moment, SOURCES, Sampler, Setup, Source};
+use crate::{host, log};
+
+/// The main file is brought up to the log at least this often, so that a copy of it alone is never
+/// more than 60 s behind: a checkpoint, and the interval until the next tick.
+const CHECKPOINT_US: i64 = 30_000_000;
+
+/// Share of MemTotal that descriptors held on processes may take in the kernel.
+const HELD_SHARE: f64 = 0.0005;
+/// What one of them takes: a seq_file buffer, a file, a dentry and an inode.
+const HELD_BYTES: f64 = 5200.0;
+
+/// What `run` was asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The recording.
+    pub db: PathBuf,
+    /// Interval of the ticks.
+    pub interval: Duration,
+    /// When to stop; `None` is at a signal.
+    pub duration: Option<Duration>,
+    /// Intervals of single sources.
+    pub every: Vec<(String, Duration)>,
+    /// Sources left out.
+    pub without: Vec<String>,
+    /// The machine that is read.
+    pub root: PathBuf,
+    /// Labels of the run.
+    pub labels: Vec<(String, String)>,
+    /// Share of one CPU that the recording may take.
+    pub cpu_budget: f64,
+}
+
+struct Active {
+    sampler: Box<dyn Sampler>,
+    pace: Pace,
+    last_index: Option<i64>,
+    new_plan: Option<String>,
+}
+
+/// Records until the duration is over or SIGTERM or SIGINT comes; then flushes and returns.
+///
+/// # Errors
+/// When the recording cannot be opened or continued. A source that cannot be read is no error, and
+/// a write that fails is tried again at the next tick.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let stop = stop_signal()?;
+    let root = Root::open(&options.root)
+        .with_context(|| format!("cannot open the root {}", options.root.display()))?;
+    let mut recorder = Recorder::start(options, root)?;
+    let alarm = Alarm::new().context("cannot make a timer")?;
+    let start = boottime_us();
+    let mut deadlines = Deadlines::new(start, recorder.interval_us);
+    let end = options.duration.map(|duration| {
+        start.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX))
+    });
+    log::info(&[
+        ("event", "recording"),
+        ("db", &options.db.display().to_string()),
+        ("interval", &format!("{:?}", options.interval)),
+    ]);
+    let why = loop {
+        if end.is_some_and(|end| deadlines.next_us() >= end) {
+            // The last interval is waited for too: a duration of 60 s is 60 s of recording.
+            let end = end.unwrap_or_default();
+            break if alarm.wait_until(end, stop.as_fd())? {
+                "the duration is over"
+            } else {
+                "stopped by a signal"
+            };
+        }
+        if !alarm.wait_until(deadlines.next_us(), stop.as_fd())? {
+            break "stopped by a signal";
+        }
+        let due = deadlines.take(boottime_us());
+        recorder.tick(due)?;
+    };
+    let ticks = recorder.ticks;
+    recorder.finish(why)?;
+    log::info(&[
+        ("event", "stopped"),
+        ("why", why),
+        ("ticks", &ticks.to_string()),
+    ]);
+    if ticks == 0 {
+        bail!("not one tick could be written to {}", options.db.display());
+    }
+    Ok(())
+}
+
+/// SIGTERM and SIGINT as something that can be waited for.
+fn stop_signal() -> anyhow::Result<UnixStream> {
+    let (read, write) = UnixStream::pair()?;
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
+    }
+    Ok(read)
+}
+
+struct Recorder {
+    writer: Writer,
+    db: PathBuf,
+    root: Root,
+    interval_us: i64,
+    active: Vec<Active>,
+    figures: Figures,
+    ticks: u64,
+    last_checkpoint_us: i64,
+    /// Ticks that could not be written since the last good one, and why.
+    lost: Option<(i64, String)>,
+    warnings: log::Limited,
+    rows: Rows,
+}
+
+impl Recorder {
+    fn start(options: &Options, root: Root) -> anyhow::Result<Self> {
+        let interval_us = i64::try_from(options.interval.as_micros())?;
+        let wanted = select(options)?;
+        let mut writer = Writer::open(&options.db)?;
+        refuse_if_in_use(&writer, &options.db, &root)?;
+        let pid = u32::try_from(getpid().as_raw_nonzero().get())?;
+        let live = Root::open(Path::new("/"))?;
+        let settings = serde_json::json!({
+            "interval_us": interval_us,
+            "duration_us": options.duration
+                .and_then(|duration| i64::try_from(duration.as_micros()).ok()),
+            "every": options.every.iter()
+                .map(|(name, every)| (name.clone(), serde_json::json!(every.as_micros().to_string())))
+                .collect::<serde_json::Map<_, _>>(),
+            "without": options.without,
+            "cpu_budget": options.cpu_budget,
+        });
+        let labels: serde_json::Map<_, _> = options
+            .labels
+            .iter()
+            .map(|(key, value)| (key.clone(), value.clone().into()))
+            .collect();
+        let specs: Vec<&'static Spec> = wanted.iter().map(|source| source.spec).collect();
+        writer.begin_run(
+            &host::read_host(&root),
+            &host::read_boot(&root),
+            &RunInfo {
+                program: concat!("memsoak-record ", env!("CARGO_PKG_VERSION")).to_owned(),
+                pid,
+                pid_start: host::start_ticks(&live, pid).unwrap_or(0),
+                uid: geteuid().as_raw(),
+                started_us: boottime_us(),
+                interval_us,
+                settings: settings.to_string(),
+                labels: serde_json::Value::Object(labels).to_string(),
+            },
+            &specs,
+        )?;
+        let setup = Setup {
+            interval_us: interval_us.unsigned_abs(),
+            held_processes: held_processes(&root),
+        };
+        let active = wanted
+            .into_iter()
+            .map(|source| {
+                let every = options
+                    .every
+                    .iter()
+                    .find(|(name, _)| name == source.spec.name)
+                    .map_or(
+                        i64::from(source.spec.interval_s) * 1_000_000,
+                        |(_, every)| i64::try_from(every.as_micros()).unwrap_or(i64::MAX),
+                    );
+                Active {
+                    sampler: source.sampler(&setup),
+                    pace: Pace::new(interval_us, every, options.cpu_budget),
+                    last_index: None,
+                    new_plan: Some("as planned".to_owned()),
+                }
+            })
+            .collect();
+        Ok(Self {
+            writer,
+            db: options.db.clone(),
+            root,
+            interval_us,
+            active,
+            figures: Figures::default(),
+            ticks: 0,
+            last_checkpoint_us: boottime_us(),
+            lost: None,
+            warnings: log::Limited::default(),
+            rows: Rows::default(),
+        })
+    }
+
+    /// One tick: reads what is due and commits. Only an error that no later tick can mend is one.
+    fn tick(&mut self, due: Due) -> anyhow::Result<()> {
+        let begin_us = boottime_us();
+        let begin_cpu = cpu_us();
+        self.figures.missed_ticks += due.missed.unsigned_abs();
+        if due.late_us * 10 > self.interval_us {
+            self.figures.late_ticks += 1;
+        }
+        self.measure();
+        let lost = self.lost.as_ref().map_or(0, |(count, _)| *count);
+        let time = TickTime {
+            boottime_us: begin_us,
+            wall_offset_us: wall_offset_us(),
+            late_us: due.late_us,
+            missed: due.missed + lost,
+        };
+        match self.write_tick(due.index, time, begin_us, begin_cpu) {
+            Ok(()) => {
+                self.ticks += 1;
+                if let Some((count, why)) = self.lost.take() {
+                    log::info(&[
+                        ("event", "recording again"),
+                        ("lost_ticks", &count.to_string()),
+                        ("after", &why),
+                    ]);
+                }
+            }
+            Err(error) if error.is_passing() => {
+                let text = error.to_string();
+                self.figures.lost_ticks += 1;
+                if self.warnings.allow() {
+                    log::warn(&[("event", "a tick could not be written"), ("error", &text)]);
+                }
+                self.lost = Some((lost + due.missed + 1, text));
+                if let Err(error) = self.writer.rollback_tick()
+                    && !error.is_passing()
+                {
+                    return Err(error.into());
+                }
+                for active in &mut self.active {
+                    active.last_index = None;
+                    active.new_plan = Some("as before the gap".to_owned());
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if begin_us - self.last_checkpoint_us + self.interval_us > CHECKPOINT_US {
+            self.last_checkpoint_us = begin_us;
+            if let Err(error) = self.writer.checkpoint()
+                && self.warnings.allow()
+            {
+                log::warn(&[("event", "no checkpoint"), ("error", &error.to_string())]);
+            }
+        }
+        Ok(())
+    }
+
+    fn write_tick(
+        &mut self,
+        index: i64,
+        time: TickTime,
+        begin_us: i64,
+        begin_cpu: i64,
+    ) -> Result<(), memsoak_schema::Error> {
+        self.writer.begin_tick(time)?;
+        if let Some((count, why)) = &self.lost {
+            let text = format!("{count} ticks could not be written: {why}");
+            self.writer.write_event("gap", None, &text)?;
+        }
+        for (place, active) in self.active.iter_mut().enumerate() {
+            if !active.pace.is_due(index, active.last_index) {
+                continue;
+            }
+            active.last_index = Some(index);
+            let read_us = boottime_us();
+            let read_cpu = cpu_us();
+            self.rows.clear();
+            let moment = Moment {
+                root: &self.root,
+                full: self.writer.wants_keyframe(place),
+                own: &self.figures,
+            };
+            let outcome = active.sampler.sample(&moment, &mut self.rows);
+            let took = boottime_us() - read_us;
+            let state = SampleState {
+                status: outcome.status,
+                reason: outcome.reason,
+                read_us: Some(took),
+                bytes: i64::try_from(outcome.bytes).ok(),
+            };
+            let rows = outcome.status.has_values().then_some(&self.rows);
+            self.writer.write_sample(place, &state, rows)?;
+            let changed = if outcome.status == Status::Unavailable {
+                active.pace.note_absent()
+            } else {
+                active.pace.note_cost(cpu_us() - read_cpu)
+            };
+            if let Some(reason) = changed.or_else(|| active.new_plan.take()) {
+                self.writer
+                    .write_plan(place, active.pace.interval_us(), &reason)?;
+            }
+        }
+        self.writer.commit_tick(TickCost {
+            took_us: boottime_us() - begin_us,
+            cpu_us: cpu_us() - begin_cpu,
+        })
+    }
+
+    fn measure(&mut self) {
+        let size = |path: &Path| std::fs::metadata(path).ok().map(|meta| meta.len());
+        let mut log_path = self.db.clone().into_os_string();
+        log_path.push("-wal");
+        self.figures.cpu_us = cpu_us().unsigned_abs();
+        self.figures.rss_pages = std::fs::read_to_string("/proc/self/statm")
+            .ok()
+            .and_then(|text| text.split(' ').nth(1)?.parse().ok());
+        self.figures.file_bytes = size(&self.db);
+        self.figures.log_bytes = size(Path::new(&log_path));
+        self.figures.held_descriptors = self
+            .active
+            .iter()
+            .map(|active| active.sampler.held_descriptors() as u64)
+            .sum();
+    }
+
+    fn finish(self, why: &str) -> anyhow::Result<()> {
+        Ok(self.writer.end_run(boottime_us(), why)?)
+    }
+}
+
+/// The sources that were not left out. A name that there is not is an error: a typo must not
+/// silently record something else than was asked for.
+fn select(options: &Options) -> anyhow::Result<Vec<&'static Source>> {
+    let names = || {
+        SOURCES
+            .iter()
+            .map(|source| source.spec.name)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let named = options
+        .without
+        .iter()
+        .chain(options.every.iter().map(|(name, _)| name));
+    for name in named {
+        if !SOURCES.iter().any(|source| source.spec.name == name) {
+            bail!(
+                "there is no source \"{}\"; there are: {}",
+                name.escape_debug(),
+                names()
+            );
+        }
+    }
+    let wanted: Vec<_> = SOURCES
+        .iter()
+        .filter(|source| !options.without.iter().any(|name| name == source.spec.name))
+        .collect();
+    if wanted.is_empty() {
+        bail!("every source is left out: nothing to record");
+    }
+    Ok(wanted)
+}
+
+fn refuse_if_in_use(writer: &Writer, db: &Path, root: &Root) -> anyhow::Result<()> {
+    let Some(open) = writer.open_run()? else {
+        return Ok(());
+    };
+    let live = Root::open(Path::new("/"))?;
+    let alive = u32::try_from(open.pid)
+        .ok()
+        .and_then(|pid| host::start_ticks(&live, pid))
+        .is_some_and(|start| i64::try_from(start) == Ok(open.pid_start));
+    if alive && open.boot_id == host::read_boot(root).boot_id {
+        return Err(memsoak_schema::Error::InUse {
+            path: db.to_owned(),
+            pid: open.pid,
+        }
+        .into());
+    }
+    Ok(())
+}
+
+/// How many processes may have a descriptor held on them: within the limit of descriptors, which is
+/// raised as far as it goes, and within a fixed small share of the machine's memory.
+fn held_processes(root: &Root) -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let mut raised = limit;
+    raised.current = limit.maximum;
+    let files = if setrlimit(Resource::Nofile, raised).is_ok() {
+        limit.maximum
+    } else {
+        limit.current
+    };
+    let files = files.map_or(1 << 20, |files| files.saturating_sub(128));
+    let total_kib: f64 = root
+        .text("proc/meminfo")
+        .and_then(|text| {
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix("MemTotal:"))?;
+            line.trim().strip_suffix(" kB")?.parse().ok()
+        })
+        .unwrap_or(0.0);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of MemTotal is positive and small"
+    )]
+    let affordable = (total_kib * 1024.0 * HELD_SHARE / HELD_BYTES) as u64;
+    usize::try_from(files.min(affordable)).unwrap_or(0)
+}

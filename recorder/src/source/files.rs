@@ -1,0 +1,116 @@
+//! Reads the text files of a source on held descriptors.
+
+use std::os::fd::OwnedFd;
+
+use memsoak_schema::{Issue, Rows, Spec, Status};
+use rustix::io::Errno;
+
+use super::{Moment, Outcome, Parse, Sampler};
+use crate::root::read_whole;
+
+/// The files of one source.
+#[derive(Debug)]
+pub struct Files {
+    spec: &'static Spec,
+    parse: Parse,
+    held: Vec<Option<OwnedFd>>,
+    buffer: Vec<u8>,
+}
+
+impl Files {
+    /// Opens nothing yet: what is not there now may come.
+    pub fn new(spec: &'static Spec, parse: Parse) -> Self {
+        Self {
+            spec,
+            parse,
+            held: spec.paths.iter().map(|_| None).collect(),
+            buffer: Vec::new(),
+        }
+    }
+}
+
+impl Sampler for Files {
+    fn sample(&mut self, moment: &Moment<'_>, rows: &mut Rows) -> Outcome {
+        let mut bytes = 0;
+        let mut issues: Vec<(usize, Issue)> = Vec::new();
+        let mut failed: Option<(Status, String)> = None;
+        let mut obtained = 0;
+        for (index, (path, held)) in self.spec.paths.iter().zip(&mut self.held).enumerate() {
+            let read = match held.take() {
+                Some(fd) => Ok(fd),
+                None => moment.root.open_file(path),
+            }
+            .and_then(|fd| read_whole(&fd, &mut self.buffer).map(|()| fd));
+            match read {
+                Ok(fd) => {
+                    *held = Some(fd);
+                    bytes += self.buffer.len() as u64;
+                    obtained += 1;
+                    if self.buffer.is_empty() {
+                        issues.push((index, Issue::new(0, "the kernel gave nothing", b"")));
+                        continue;
+                    }
+                    let found = (self.parse)(&self.buffer, index, rows);
+                    issues.extend(found.into_iter().map(|issue| (index, issue)));
+                    if self.buffer.last() != Some(&b'\n') {
+                        issues.push((index, Issue::new(0, "ends in the middle of a line", b"")));
+                    }
+                }
+                Err(error) => {
+                    failed.get_or_insert_with(|| explain(error, path, self.spec.needs));
+                }
+            }
+        }
+        if let Some((status, reason)) = failed {
+            return Outcome {
+                status: if obtained > 0 {
+                    Status::Partial
+                } else {
+                    status
+                },
+                reason: Some(reason),
+                bytes,
+            };
+        }
+        let reason = issues.first().map(|(index, first)| {
+            let more = match issues.len() {
+                1 => String::new(),
+                n => format!(" and {} more", n - 1),
+            };
+            format!("{}: {first}{more}", self.spec.paths[*index])
+        });
+        Outcome {
+            status: match (&reason, rows.is_empty()) {
+                (None, _) => Status::Ok,
+                (Some(_), true) => Status::Failed,
+                (Some(_), false) => Status::Partial,
+            },
+            reason,
+            bytes,
+        }
+    }
+}
+
+/// What a refusal of the kernel means, with what to do about it.
+pub fn explain(error: Errno, path: &str, needs: &str) -> (Status, String) {
+    let hint = if needs.is_empty() {
+        String::new()
+    } else {
+        format!(" (needs {needs})")
+    };
+    match error {
+        Errno::ACCESS | Errno::PERM => (
+            Status::Unavailable,
+            format!("{path}: permission denied{hint}"),
+        ),
+        Errno::NOENT | Errno::NOTDIR => (
+            Status::Unavailable,
+            format!("{path}: not on this machine{hint}"),
+        ),
+        Errno::OPNOTSUPP => (
+            Status::Unavailable,
+            format!("{path}: switched off in this kernel{hint}"),
+        ),
+        error => (Status::Failed, format!("{path}: {error}")),
+    }
+}
