@@ -10,6 +10,7 @@ pub mod meminfo;
 pub mod nodestat;
 pub mod pagetypeinfo;
 pub mod pressure;
+pub mod process_text;
 pub mod slabinfo;
 pub mod sockstat;
 pub mod stat;
