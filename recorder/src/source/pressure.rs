@@ -54,12 +54,16 @@ pub fn parse(text: &[u8], _file: usize, rows: &mut Rows) -> Vec<Issue> {
             continue;
         };
         let (which, pairs) = pairs;
+        let mut twice = false;
         for (key, value) in words(pairs).filter_map(parse_pair) {
             if seen.take((which, key)) {
                 rows.scalar_parts(&[which, b".", key], value);
             } else {
-                issues.add(number, DUPLICATE, line);
+                twice = true;
             }
+        }
+        if twice {
+            issues.add(number, DUPLICATE, line);
         }
     }
     issues.finish()

@@ -76,13 +76,17 @@ pub fn parse(text: &[u8], _file: usize, rows: &mut Rows) -> Vec<Issue> {
             continue;
         };
         let keys = words(pairs).step_by(2);
-        for (key, value) in keys.zip(words(pairs).skip(1).step_by(2)) {
-            match parse_u64(value) {
-                Some(value) if seen.take((protocol, key)) => {
-                    rows.scalar_parts(&[protocol, b".", key], value);
-                }
-                _ => issues.add(number, DUPLICATE, line),
+        let numbers = words(pairs).skip(1).step_by(2).map(parse_u64);
+        let mut twice = false;
+        for (key, value) in keys.zip(numbers) {
+            if seen.take((protocol, key)) {
+                rows.scalar_parts(&[protocol, b".", key], value);
+            } else {
+                twice = true;
             }
+        }
+        if twice {
+            issues.add(number, DUPLICATE, line);
         }
     }
     issues.finish()
