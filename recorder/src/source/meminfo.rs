@@ -21,7 +21,7 @@ pub static SPEC: Spec = Spec {
         which is not given back. Free pages on the per-CPU lists are in no field (see zoneinfo). \
         Where stacks are mapped (CONFIG_VMAP_STACK) VmallocUsed contains KernelStack; Percpu is \
         never in it. VmallocTotal is address space, not memory.",
-    overhead: "6 us a read on a held descriptor (10 us when opened); takes no lock.",
+    overhead: "6 us a read on a held descriptor (10 us when opened); takes swap_lock for a moment.",
 };
 
 const fn kib(name: &'static str) -> MetricSpec {

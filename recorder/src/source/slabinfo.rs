@@ -34,7 +34,7 @@ pub static SPEC: Spec = Spec {
         kernel's command line keeps them apart). SLUB takes free objects on per-CPU slabs for \
         active. kmalloc beyond two pages comes from the page allocator: it is in no cache but in \
         meminfo/Slab. A cache's key is name:objsize:ordinal; the oldest of equal ones has 0, and \
-        the others move up when it goes.",
+        the others count down when it goes.",
     overhead: "0.3-0.7 ms a read, held or opened (7 reads of a page each for 230 caches); holds \
         slab_mutex, and each node's list lock while it walks the partial slabs.",
 };
