@@ -68,10 +68,13 @@ fn captured_page_bytes(root: &Root) -> Option<u32> {
         line.split_whitespace().next()?.parse().ok()
     };
     let slab_kib = number(&meminfo, "Slab:")?;
-    let pages = number(&vmstat, "nr_slab_reclaimable ")? + number(&vmstat, "nr_slab_unreclaimable ")?;
+    let pages =
+        number(&vmstat, "nr_slab_reclaimable ")? + number(&vmstat, "nr_slab_unreclaimable ")?;
     let bytes = u32::try_from((slab_kib * 1024).checked_div(pages)?).ok()?;
     // 3/4 of the way up to the next power of two and beyond is the next one.
-    (bytes + bytes / 3).checked_next_power_of_two().map(|next| next / 2)
+    (bytes + bytes / 3)
+        .checked_next_power_of_two()
+        .map(|next| next / 2)
 }
 
 /// FNV-1a, 64 bits: stable between versions, and 64 bits of a hash do not give the id away.

@@ -12,7 +12,7 @@ use rustix::process::{Resource, geteuid, getpid, getrlimit, setrlimit};
 use crate::budget::Pace;
 use crate::clock::{Alarm, Deadlines, Due, boottime_us, cpu_us, wall_offset_us};
 use crate::root::Root;
-use crate::source::own::Figures;
+use crate::source::recorder::Figures;
 use crate::source::{Moment, SOURCES, Sampler, Setup, Source};
 use crate::{host, log};
 

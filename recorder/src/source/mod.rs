@@ -3,10 +3,28 @@
 //! A parser is pure and never fails: what it cannot make sense of becomes an [`Issue`], and one bad
 //! line loses one line. It sees only the types of `memsoak_schema`.
 
+pub mod buddyinfo;
 pub mod files;
-pub mod own;
+pub mod fs;
+pub mod loadavg;
+pub mod meminfo;
+pub mod nodestat;
+pub mod pagetypeinfo;
+pub mod pressure;
 pub mod process;
 pub mod process_text;
+pub mod recorder;
+pub mod slabinfo;
+pub mod sockstat;
+pub mod stat;
+pub mod swaps;
+pub mod vmallocinfo;
+pub mod vmstat;
+pub mod zoneinfo;
+
+#[cfg(test)]
+mod fixtures;
+mod text;
 
 use memsoak_schema::{Issue, Rows, Spec, Status};
 
@@ -53,7 +71,7 @@ pub struct Moment<'a> {
     /// Every row is wanted, not only what changed.
     pub full: bool,
     /// What the recording costs by itself.
-    pub own: &'a own::Figures,
+    pub own: &'a recorder::Figures,
 }
 
 /// How a read went.
@@ -91,12 +109,34 @@ impl Source {
 /// Every source, in the order in which a tick reads them: what must fit together (the totals, the
 /// zones, the free lists) first and close together, the processes after them.
 pub static SOURCES: &[Source] = &[
-    Source {
-        spec: &process::SPEC,
-        reader: Reader::Own(process::sampler),
-    },
-    Source {
-        spec: &own::SPEC,
-        reader: Reader::Own(own::sampler),
-    },
+    files(&meminfo::SPEC, meminfo::parse),
+    files(&zoneinfo::SPEC, zoneinfo::parse),
+    files(&buddyinfo::SPEC, buddyinfo::parse),
+    files(&vmstat::SPEC, vmstat::parse),
+    files(&slabinfo::SPEC, slabinfo::parse),
+    files(&pressure::SPEC, pressure::parse),
+    files(&sockstat::SPEC, sockstat::parse),
+    files(&fs::SPEC, fs::parse),
+    files(&swaps::SPEC, swaps::parse),
+    files(&loadavg::SPEC, loadavg::parse),
+    files(&stat::SPEC, stat::parse),
+    files(&nodestat::SPEC, nodestat::parse),
+    own(&process::SPEC, process::sampler),
+    files(&vmallocinfo::SPEC, vmallocinfo::parse),
+    files(&pagetypeinfo::SPEC, pagetypeinfo::parse),
+    own(&recorder::SPEC, recorder::sampler),
 ];
+
+const fn files(spec: &'static Spec, parse: Parse) -> Source {
+    Source {
+        spec,
+        reader: Reader::Files(parse),
+    }
+}
+
+const fn own(spec: &'static Spec, make: fn(&Setup) -> Box<dyn Sampler>) -> Source {
+    Source {
+        spec,
+        reader: Reader::Own(make),
+    }
+}

@@ -79,8 +79,8 @@ struct Process {
     values: [Value; COLUMNS],
     comm: Vec<u8>,
     exe: Option<Vec<u8>>,
-    ppid: Option<u64>,
-    uid: Option<u64>,
+    ppid: Option<u32>,
+    uid: Option<u32>,
     listed: u64,
 }
 
@@ -440,12 +440,12 @@ impl Process {
             return;
         }
         rows.entity(&self.key, &self.comm, &self.values);
-        let number = |n: u64| Label::Int(n.cast_signed());
+        let number = |n: u32| Label::Int(n.into());
         if let Some(pid) = self
             .key
             .split(|&b| b == b'.')
             .next()
-            .and_then(|pid| std::str::from_utf8(pid).ok()?.parse::<u64>().ok())
+            .and_then(|pid| std::str::from_utf8(pid).ok()?.parse::<u32>().ok())
         {
             rows.label("pid", number(pid));
         }
