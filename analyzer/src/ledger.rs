@@ -150,7 +150,9 @@ pub fn read_ledgers(recording: &Recording, index: &Index) -> Result<Vec<Option<L
     Ok((0..index.boots.len())
         .map(|boot| {
             let mut fields: HashMap<&str, Vec<&Points>> = HashMap::new();
-            for (key, points) in found.iter().filter(|(key, _)| key.boot == boot) {
+            let of_boot = found.iter().filter(|(key, _)| key.boot == boot);
+            // A zone that has no per-CPU lists (ZONE_DEVICE) has never had a value.
+            for (key, points) in of_boot.filter(|(_, points)| points.has_values()) {
                 let name = scalar_keys
                     .iter()
                     .find(|(_, source, metric)| (*source, *metric) == (key.source, key.metric))

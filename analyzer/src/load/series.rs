@@ -355,6 +355,11 @@ pub struct Points {
 }
 
 impl Points {
+    /// Whether there is any value.
+    pub fn has_values(&self) -> bool {
+        self.points.iter().any(|(_, value)| value.is_some())
+    }
+
     /// The value in force at a time: of the last point before it.
     pub fn at(&self, t_s: f64) -> Option<f64> {
         // The points of a moment on the edge between two stretches are those of the earlier one.

@@ -347,10 +347,11 @@ impl Processes {
         } else if process.key != key {
             return false; // the pid's next owner; the next listing finds it
         }
-        let renamed = process.comm != stat.comm;
+        let comm = steady_name(stat.comm);
+        let renamed = process.comm != comm;
         if renamed {
             process.comm.clear();
-            process.comm.extend_from_slice(stat.comm);
+            process.comm.extend_from_slice(comm);
         }
         let values = &mut process.values;
         values[8] = stat.minor_faults.into();
@@ -466,6 +467,17 @@ fn key_of(pid: u32, start_ticks: u64) -> Vec<u8> {
     let mut key = Vec::with_capacity(16);
     let _ = write!(key, "{pid}.{start_ticks}");
     key
+}
+
+/// A kernel worker's name without the work it does now, which changes from tick to tick
+/// (`kworker/0:1-events`; Linux 4.18, commit 6b59808bfe48).
+fn steady_name(comm: &[u8]) -> &[u8] {
+    if comm.starts_with(b"kworker/") {
+        let end = comm.iter().position(|byte| b"-+".contains(byte));
+        comm.get(..end.unwrap_or(comm.len())).unwrap_or(comm)
+    } else {
+        comm
+    }
 }
 
 /// The file name of the executable, without its folders: they can hold secrets and seldom help.

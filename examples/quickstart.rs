@@ -1,0 +1,3 @@
+//! Records this machine while a small leaker runs, and reports.
+
+fn main() {}
