@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use memsoak_schema::Recording;
 
 use crate::findings::{Analysis, analyse};
-use crate::report::rate_words;
+use crate::report::{quantity_of, rate_words};
 use crate::series_csv::{self, TrendLine};
 use crate::verdict::{Judgement, RULES, Verdict};
 use crate::{info, report};
@@ -149,12 +149,8 @@ fn write_report(args: &ReportArgs, out: &mut impl Write) -> anyhow::Result<u8> {
     let (report, paths) = written?;
     writeln!(out, "verdict: {}", report.verdict)?;
     for finding in &report.findings {
-        let quantity = match finding.unit {
-            "bytes" => crate::load::Quantity::Bytes,
-            _ => crate::load::Quantity::Count,
-        };
         let rate = rate_words(
-            quantity,
+            quantity_of(finding.unit),
             finding.slope_per_hour,
             finding.slope_low,
             finding.slope_high,

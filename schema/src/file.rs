@@ -25,7 +25,7 @@ const MIGRATIONS: &[&str] = &[
 const PAGE_BYTES: u32 = 1024;
 
 /// The page cache of the recorder, in KiB. It appends: what it needs again is the tail of each table.
-const WRITER_CACHE_KIB: u32 = 512;
+const WRITER_CACHE_KIB: u32 = 128;
 
 /// The newest file format that this program knows.
 pub fn newest_version() -> u32 {

@@ -17,9 +17,17 @@ pub fn quantity(quantity: Quantity) -> chart::Quantity {
     }
 }
 
+/// The quantity that a unit of report.json stands for.
+pub fn quantity_of(unit: &str) -> chart::Quantity {
+    match unit {
+        "bytes" => chart::Quantity::Bytes,
+        _ => chart::Quantity::Count,
+    }
+}
+
 /// A slope with its interval in words: `12.3 MiB/h (11.9 MiB to 12.7 MiB)`.
-pub fn rate_words(of: Quantity, slope: f64, low: f64, high: f64) -> String {
-    let number = |value: f64| quantity(of).format(value);
+pub fn rate_words(of: chart::Quantity, slope: f64, low: f64, high: f64) -> String {
+    let number = |value: f64| of.format(value);
     if low.is_finite() && high.is_finite() && low < high {
         format!("{}/h ({} to {})", number(slope), number(low), number(high))
     } else {
@@ -91,7 +99,7 @@ pub(super) fn draw_finding(
         format!("{} {}", name.entity, name.metric)
     };
     let rate = rate_words(
-        name.quantity,
+        quantity(name.quantity),
         judged.slope_per_hour(),
         judgement.slope_low_per_s * 3600.0,
         judgement.slope_high_per_s * 3600.0,

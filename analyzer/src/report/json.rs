@@ -358,7 +358,7 @@ fn finding_entry(rank: usize, finding: &Finding, analysis: &Analysis) -> Finding
         why: judgement
             .evidence
             .iter()
-            .map(|evidence| evidence.text.clone())
+            .map(|evidence| in_words(evidence, head.name.quantity))
             .collect(),
         evidence: judgement.evidence.clone(),
         explains: finding
@@ -368,6 +368,24 @@ fn finding_entry(rank: usize, finding: &Finding, analysis: &Analysis) -> Finding
             .collect(),
         suspects: Vec::new(),
         chart: None,
+    }
+}
+
+/// The evidence as a sentence; the judge does not know units, the report does.
+fn in_words(evidence: &Evidence, of: Quantity) -> String {
+    let show = |value: f64| super::quantity(of).format(value);
+    match evidence.rule {
+        "min_relative_growth" | "min_quanta" | "min_sigmas" | "floor" => format!(
+            "it grew by {}; growth is seen here from {} on",
+            show(evidence.measured),
+            show(evidence.threshold)
+        ),
+        "tail_rate" => format!(
+            "after the warm-up its last quarter grows at {}/h; a warm-up would be under {}/h by then",
+            show(evidence.measured * 3600.0),
+            show(evidence.threshold * 3600.0)
+        ),
+        _ => evidence.text.clone(),
     }
 }
 

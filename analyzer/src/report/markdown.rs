@@ -2,10 +2,9 @@
 
 use std::fmt::Write;
 
-use super::charts::rate_words;
+use super::charts::{quantity_of, rate_words};
 use super::json::{FindingEntry, LedgerClass, Report};
 use crate::chart::Quantity;
-use crate::load;
 use crate::verdict::Verdict;
 
 /// Findings that are told in full; the others stand in the table.
@@ -38,16 +37,8 @@ fn plain(text: &str) -> String {
     out
 }
 
-fn quantity(unit: &str) -> load::Quantity {
-    if unit == "bytes" {
-        load::Quantity::Bytes
-    } else {
-        load::Quantity::Count
-    }
-}
-
 fn number(unit: &str, value: f64) -> String {
-    super::charts::quantity(quantity(unit)).format(value)
+    quantity_of(unit).format(value)
 }
 
 /// Hours as people say them.
@@ -124,8 +115,8 @@ fn headline(report: &Report) -> String {
             format!(
                 "{}; the first: {} {} at {}/h",
                 parts.join(", "),
-                plain(&first.entity_or_name()),
-                plain(&first.metric),
+                code(&first.entity_or_name()),
+                code(&first.metric),
                 number(first.unit, first.slope_per_hour)
             )
         }
@@ -159,7 +150,7 @@ fn findings(out: &mut String, report: &Report) -> std::fmt::Result {
             finding.verdict,
             code(&finding.series),
             rate_words(
-                quantity(finding.unit),
+                quantity_of(finding.unit),
                 finding.slope_per_hour,
                 finding.slope_low,
                 finding.slope_high

@@ -12,7 +12,7 @@ use memsoak_schema::Recording;
 
 use crate::findings::{Analysis, analyse};
 
-pub use charts::{quantity, rate_words};
+pub use charts::{quantity, quantity_of, rate_words};
 pub use json::{
     CoverageEntry, Event, Explained, FindingEntry, Gap, Judged, LedgerClass, LedgerEntry,
     RecordingEntry, Report, SmallestDetectable,

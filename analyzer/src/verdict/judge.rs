@@ -422,9 +422,9 @@ impl Case<'_> {
         let other = &self.fits[self.choice.other];
         let margin = self.choice.margin;
         let text = format!(
-            "{} against {}: BIC better by {}",
-            growth.shape.name(),
-            other.shape.name(),
+            "the shape {} fits better than {} by {} BIC",
+            growth.shape.name().replace('_', " "),
+            other.shape.name().replace('_', " "),
             short(margin)
         );
         // Where the leak shape loses by next to nothing, the other rules are still asked: a series
@@ -473,7 +473,7 @@ impl Case<'_> {
         let late_z = stats::mann_kendall(&low[half..]).z;
         let share = late / growth.slope;
         let text = format!(
-            "the later half grows at {} % of the rate",
+            "the later half grows at {} % of the whole rate",
             short(100.0 * share)
         );
         let still = share >= r::STILL_GROWING;
@@ -484,7 +484,10 @@ impl Case<'_> {
                 Verdict::Steady
             };
         }
-        let text = format!("the later half rises with z {}", short(late_z));
+        let text = format!(
+            "the later half still rises (Mann-Kendall z {})",
+            short(late_z)
+        );
         if note("late_z", late_z, r::LATE_Z, late_z >= r::LATE_Z, text) {
             return if late > 0.0 {
                 Verdict::Plateau
@@ -553,7 +556,7 @@ impl Case<'_> {
             return Verdict::Steady;
         }
         let text = format!(
-            "ends {} % of the range under the top",
+            "it ends {} % of its range under its top",
             short(100.0 * persistence.2)
         );
         let most = r::BELOW_TOP;
@@ -566,7 +569,11 @@ impl Case<'_> {
         ) {
             return Verdict::Steady;
         }
-        let text = format!("p {} against a random walk", short(drift.1));
+        let text = if drift.1 < 0.001 {
+            "a random walk drifts like this with p below 0.001".to_owned()
+        } else {
+            format!("a random walk drifts like this with p {}", short(drift.1))
+        };
         if note(drift.0, drift.1, r::DRIFT, drift.1 <= r::DRIFT, text) {
             let narrow = drift.1 <= r::DRIFT_NARROW;
             return if narrow {
