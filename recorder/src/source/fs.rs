@@ -16,7 +16,7 @@ pub static SPEC: Spec = Spec {
     ],
     shape: Shape::Scalars {
         known: &[
-            count("file-nr.allocated").judged(Trend::Count),
+            count("file-nr.allocated").judged(Trend::Total),
             count("file-nr.max"),
             count("inode-nr.nr_inodes"),
             count("inode-nr.nr_free_inodes"),

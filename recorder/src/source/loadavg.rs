@@ -16,7 +16,7 @@ pub static SPEC: Spec = Spec {
             MetricSpec::gauge("load5", Unit::Count),
             MetricSpec::gauge("load15", Unit::Count),
             MetricSpec::gauge("runnable", Unit::Count),
-            MetricSpec::gauge("tasks", Unit::Count).judged(Trend::Count),
+            MetricSpec::gauge("tasks", Unit::Count).judged(Trend::Total),
             MetricSpec::gauge("last_pid", Unit::Count),
         ],
         other: |_| MetricSpec::gauge("", Unit::Count),

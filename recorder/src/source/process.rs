@@ -486,3 +486,167 @@ fn exe_name(root: &Root, pid: u32) -> Option<Vec<u8>> {
     let name = target.rsplit(|&byte| byte == b'/').next()?;
     Some(name.to_vec())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        reason = "a test that fails may panic"
+    )]
+
+    use std::fs;
+    use std::path::Path;
+
+    use super::super::recorder::Figures;
+    use super::*;
+
+    /// A made-up /proc whose processes can be changed.
+    struct Proc(tempfile::TempDir);
+
+    impl Proc {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            fs::create_dir(dir.path().join("proc")).unwrap();
+            Self(dir)
+        }
+
+        fn path(&self) -> &Path {
+            self.0.path()
+        }
+
+        fn put(&self, pid: u32, start: u64, comm: &str, anon_pages: u64) {
+            let dir = self.path().join(format!("proc/{pid}"));
+            fs::create_dir_all(dir.join("fd")).unwrap();
+            fs::write(dir.join("fd/0"), "").unwrap();
+            fs::write(dir.join("statm"), format!("500 {anon_pages} 0 1 0 40 0\n")).unwrap();
+            fs::write(
+                dir.join("stat"),
+                format!(
+                    "{pid} ({comm}) S 1 1 1 0 -1 4 7 0 3 0 5 6 0 0 20 0 2 0 {start} 2048000 9\n"
+                ),
+            )
+            .unwrap();
+            let anon = anon_pages * 4;
+            fs::write(
+                dir.join("status"),
+                format!(
+                    "Name:\t{comm}\nState:\tS (sleeping)\nPPid:\t1\nUid:\t5\t5\t5\t5\nVmSize:\t2000 kB\n\
+                     RssAnon:\t{anon} kB\nRssFile:\t0 kB\nRssShmem:\t0 kB\nVmPTE:\t44 kB\nVmSwap:\t0 kB\nThreads:\t2\n"
+                ),
+            )
+            .unwrap();
+        }
+
+        fn end(&self, pid: u32) {
+            fs::remove_dir_all(self.path().join(format!("proc/{pid}"))).unwrap();
+        }
+
+        fn last_pid(&self, pid: u32) {
+            let text = format!("0.00 0.00 0.00 1/90 {pid}\n");
+            fs::write(self.path().join("proc/loadavg"), text).unwrap();
+        }
+    }
+
+    /// Rows as (key, name, rss_anon_kib), and the keys that are gone.
+    type Seen = (Vec<(String, String, Value)>, Vec<String>);
+
+    fn sample(sampler: &mut dyn Sampler, proc: &Proc, full: bool) -> Seen {
+        let root = Root::open(proc.path()).unwrap();
+        let mut rows = Rows::default();
+        let outcome = sampler.sample(
+            &Moment {
+                root: &root,
+                full,
+                own: &Figures::default(),
+            },
+            &mut rows,
+        );
+        assert_eq!(outcome.status, Status::Ok);
+        assert_eq!(rows.is_incremental(), !full);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let mut seen: Vec<_> = rows
+            .iter()
+            .map(|row| (text(row.key()), text(row.name()), row.values()[0]))
+            .collect();
+        seen.sort_by(|a, b| a.0.cmp(&b.0));
+        (seen, rows.gone_keys().map(text).collect())
+    }
+
+    fn row(key: &str, name: &str, anon: i64) -> (String, String, Value) {
+        (key.to_owned(), name.to_owned(), Value::Int(anon))
+    }
+
+    fn setup(held_processes: usize) -> Setup {
+        Setup {
+            interval_us: 1_000_000,
+            held_processes,
+        }
+    }
+
+    #[test]
+    fn what_grows_is_seen_what_ends_is_gone_and_what_stays_is_in_the_full_picture() {
+        for held in [0, 100] {
+            let proc = Proc::new();
+            proc.last_pid(8);
+            proc.put(7, 100, "a b) (c", 10);
+            proc.put(8, 100, "idle", 1);
+            let mut sampler = sampler(&setup(held));
+            let (seen, _) = sample(sampler.as_mut(), &proc, true);
+            assert_eq!(
+                seen,
+                vec![row("7.100", "a b) (c", 40), row("8.100", "idle", 4)]
+            );
+            assert_eq!(sampler.held_descriptors(), held.min(2));
+
+            proc.put(7, 100, "a b) (c", 12);
+            let (seen, gone) = sample(sampler.as_mut(), &proc, false);
+            assert!(seen.contains(&row("7.100", "a b) (c", 48)), "{seen:?}");
+            assert!(gone.is_empty());
+
+            proc.end(8);
+            proc.last_pid(9);
+            let (_, gone) = sample(sampler.as_mut(), &proc, false);
+            assert_eq!(gone, vec!["8.100"]);
+            let (seen, _) = sample(sampler.as_mut(), &proc, true);
+            assert_eq!(seen, vec![row("7.100", "a b) (c", 48)]);
+        }
+    }
+
+    #[test]
+    fn the_next_owner_of_a_pid_is_another_process() {
+        // Not held: a descriptor of the old process would say ESRCH on a real /proc.
+        let proc = Proc::new();
+        proc.last_pid(7);
+        proc.put(7, 100, "old", 10);
+        let mut sampler = sampler(&setup(0));
+        sample(sampler.as_mut(), &proc, true);
+        proc.end(7);
+        proc.put(6, 900, "takes the old inode", 1);
+        proc.put(7, 900, "new", 10);
+        proc.last_pid(7_000);
+        let (seen, gone) = sample(sampler.as_mut(), &proc, false);
+        assert_eq!(gone, vec!["7.100"]);
+        assert!(seen.contains(&row("7.900", "new", 40)), "{seen:?}");
+    }
+
+    #[test]
+    fn after_an_exec_the_process_is_the_same_under_its_new_name() {
+        let proc = Proc::new();
+        proc.last_pid(7);
+        proc.put(7, 100, "sh", 10);
+        let mut sampler = sampler(&setup(10));
+        sample(sampler.as_mut(), &proc, true);
+        proc.put(7, 100, "server", 20);
+        let (seen, gone) = sample(sampler.as_mut(), &proc, false);
+        assert_eq!(seen, vec![row("7.100", "server", 80)]);
+        assert!(gone.is_empty());
+    }
+
+    #[test]
+    fn a_kernel_workers_name_stays_while_its_work_changes() {
+        assert_eq!(steady_name(b"kworker/0:1-events"), b"kworker/0:1");
+        assert_eq!(steady_name(b"kworker/u8:2+flush-8:0"), b"kworker/u8:2");
+        assert_eq!(steady_name(b"my-server"), b"my-server");
+    }
+}

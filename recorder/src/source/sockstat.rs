@@ -12,11 +12,11 @@ pub static SPEC: Spec = Spec {
     paths: &["proc/net/sockstat", "proc/net/sockstat6"],
     shape: Shape::Scalars {
         known: &[
-            count("sockets.used").judged(Trend::Count),
+            count("sockets.used").judged(Trend::Total),
             count("TCP.inuse"),
             count("TCP.orphan"),
             count("TCP.tw"),
-            count("TCP.alloc").judged(Trend::Count),
+            count("TCP.alloc").judged(Trend::Total),
             MetricSpec::gauge("TCP.mem", Unit::Pages).judged(Trend::Memory),
             count("UDP.inuse"),
             MetricSpec::gauge("UDP.mem", Unit::Pages).judged(Trend::Memory),
