@@ -46,3 +46,6 @@ if command -v atop >/dev/null; then
 	measure "atop -w" "$work/atop" atop -w "$work/atop" 1 "$samples"
 fi
 measure "memsoak-record" "$work/soak.db" "$bin/memsoak-record" run --db "$work/soak.db" --interval 1s --duration "${samples}s"
+echo
+echo "Samples that memsoak-record took of its costliest sources:"
+"$bin/memsoak-record" status --db "$work/soak.db" | grep -E '^(process|slabinfo|vmallocinfo|pagetypeinfo) '

@@ -1,9 +1,5 @@
 //! How often each source is read: its interval, stretched where reading it costs too much.
 
-/// Share of the whole budget that one source may take. The processes and one other source can be
-/// costly at once; more than two never were.
-const SHARE_OF_BUDGET: f64 = 0.5;
-
 /// How fast the cost estimate follows; about the last five reads count.
 const SMOOTHING: f64 = 0.2;
 
@@ -13,27 +9,42 @@ const LONGEST_US: i64 = 3_600_000_000;
 /// What is not on this machine is looked for again at this interval.
 const ABSENT_US: i64 = 60_000_000;
 
+/// What one source may cost so that all together stay within the budget, as a share of one CPU.
+///
+/// Max-min fair: what the cheap ones leave is shared by the costly ones. `rates` is what each source
+/// would cost at the interval that was asked for; they are put in order.
+pub fn fair_share(rates: &mut [f64], budget: f64) -> f64 {
+    rates.sort_unstable_by(f64::total_cmp);
+    let mut left = budget;
+    for (at, rate) in rates.iter().enumerate() {
+        #[expect(clippy::cast_precision_loss, reason = "a number of sources")]
+        let share = left / (rates.len() - at) as f64;
+        if *rate > share {
+            return share;
+        }
+        left -= rate;
+    }
+    budget
+}
+
 /// The interval of one source.
 #[derive(Clone, Debug)]
 pub struct Pace {
     tick_us: i64,
     wanted_us: i64,
     current_us: i64,
-    budget: f64,
     cost_us: Option<f64>,
     reads: u32,
     absent: bool,
 }
 
 impl Pace {
-    /// A source that should be read every `wanted_us`; `budget` is the share of one CPU that the
-    /// whole recording may take.
-    pub fn new(tick_us: i64, wanted_us: i64, budget: f64) -> Self {
+    /// A source that should be read every `wanted_us`, or at every tick if that is longer.
+    pub fn new(tick_us: i64, wanted_us: i64) -> Self {
         let mut pace = Self {
             tick_us,
             wanted_us: wanted_us.max(tick_us),
             current_us: 0,
-            budget: budget * SHARE_OF_BUDGET,
             cost_us: None,
             reads: 0,
             absent: false,
@@ -53,13 +64,13 @@ impl Pace {
         last.is_none_or(|last| index / every > last / every)
     }
 
-    /// Takes note of what a read cost in CPU time. Returns a reason when the interval changed.
-    pub fn note_cost(&mut self, cpu_us: i64) -> Option<String> {
+    /// Takes note of what a read cost in CPU time.
+    pub fn note_cost(&mut self, cpu_us: i64) {
         self.absent = false;
         self.reads = self.reads.saturating_add(1);
         // The first read opens files and meets everything for the first time.
         if self.reads == 1 {
-            return self.set(self.wanted_us, || "readable".to_owned());
+            return;
         }
         #[expect(clippy::cast_precision_loss, reason = "microseconds of one read")]
         let cost = cpu_us.max(0) as f64;
@@ -67,14 +78,35 @@ impl Pace {
             .cost_us
             .map_or(cost, |mean| mean + SMOOTHING * (cost - mean));
         self.cost_us = Some(mean);
-        #[expect(clippy::cast_possible_truncation, reason = "clamped to an hour below")]
-        let least = (mean / self.budget).min(1e12) as i64;
+    }
+
+    /// What it would cost at the interval that was asked for, as a share of one CPU.
+    #[expect(clippy::cast_precision_loss, reason = "an interval in us")]
+    pub fn rate(&self) -> f64 {
+        self.cost_us.unwrap_or(0.0) / self.wanted_us as f64
+    }
+
+    /// Keeps it within `share` of one CPU. Returns a reason when the interval changed.
+    pub fn keep_within(&mut self, share: f64) -> Option<String> {
+        if self.absent {
+            return None;
+        }
+        let mean = self.cost_us.unwrap_or(0.0);
+        #[expect(clippy::cast_possible_truncation, reason = "bounded before")]
+        let least = (mean / share).min(1e12) as i64;
         let fair = self.wanted_us.max(least.min(LONGEST_US));
         // Back only when there is room to spare, so that it does not go to and fro.
-        if fair > self.current_us || fair * 2 <= self.current_us {
-            let share = self.budget * 100.0;
+        if fair > self.current_us || fair * 2 <= self.current_us || fair == self.wanted_us {
+            let wanted = self.wanted_us;
             return self.set(fair, || {
-                format!("a read takes {mean:.0} us of CPU, its budget is {share:.2} % of one CPU")
+                if fair == wanted {
+                    "as planned".to_owned()
+                } else {
+                    let share = share * 100.0;
+                    format!(
+                        "a read takes {mean:.0} us of CPU, its share is {share:.2} % of one CPU"
+                    )
+                }
             });
         }
         None
@@ -90,11 +122,10 @@ impl Pace {
 
     fn set(&mut self, interval_us: i64, reason: impl FnOnce() -> String) -> Option<String> {
         let interval = self.whole_ticks(interval_us);
-        if interval == self.current_us {
-            return None;
-        }
-        self.current_us = interval;
-        Some(reason())
+        (interval != self.current_us).then(|| {
+            self.current_us = interval;
+            reason()
+        })
     }
 
     fn whole_ticks(&self, interval_us: i64) -> i64 {
@@ -109,28 +140,42 @@ mod tests {
 
     #[test]
     fn a_cheap_source_keeps_its_interval_and_a_costly_one_is_stretched_and_comes_back() {
-        let mut pace = Pace::new(1_000_000, 1_000_000, 0.01);
+        let mut pace = Pace::new(1_000_000, 1_000_000);
+        pace.note_cost(90_000);
         assert_eq!(
-            pace.note_cost(90_000),
+            pace.keep_within(0.005),
             None,
             "the first read does not count"
         );
-        assert_eq!(pace.note_cost(4_000), None, "0.4 % of a CPU");
-        assert_eq!(pace.interval_us(), 1_000_000);
+        pace.note_cost(4_000);
+        assert_eq!(pace.keep_within(0.005), None, "0.4 % of a CPU");
         for _ in 0..40 {
-            pace.note_cost(20_000);
+            pace.note_cost(18_000);
         }
-        // 20 ms at half of 1 %: every 4 s.
+        assert!(
+            pace.keep_within(0.005)
+                .is_some_and(|why| why.contains("18000 us"))
+        );
         assert_eq!(pace.interval_us(), 4_000_000);
         for _ in 0..40 {
             pace.note_cost(1_000);
         }
+        assert_eq!(pace.keep_within(0.005).as_deref(), Some("as planned"));
         assert_eq!(pace.interval_us(), 1_000_000);
     }
 
     #[test]
+    fn what_the_cheap_ones_leave_is_shared_by_the_costly_ones() {
+        let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} {b}");
+        close(fair_share(&mut [0.001, 0.007], 0.01), 0.01);
+        close(fair_share(&mut [0.02, 0.001], 0.01), 0.009);
+        close(fair_share(&mut [0.02, 0.002, 0.03], 0.01), 0.004);
+        close(fair_share(&mut [], 0.01), 0.01);
+    }
+
+    #[test]
     fn intervals_are_whole_ticks_and_due_survives_missed_ticks() {
-        let pace = Pace::new(250_000, 600_000, 0.01);
+        let pace = Pace::new(250_000, 600_000);
         assert_eq!(pace.interval_us(), 750_000);
         assert!(pace.is_due(0, None));
         assert!(!pace.is_due(2, Some(0)));
@@ -140,11 +185,12 @@ mod tests {
 
     #[test]
     fn what_is_absent_is_looked_for_once_a_minute_and_taken_up_when_it_comes() {
-        let mut pace = Pace::new(1_000_000, 1_000_000, 0.01);
+        let mut pace = Pace::new(1_000_000, 1_000_000);
         assert!(pace.note_absent().is_some());
         assert_eq!(pace.note_absent(), None);
         assert_eq!(pace.interval_us(), 60_000_000);
-        assert!(pace.note_cost(10).is_some());
+        pace.note_cost(10);
+        assert!(pace.keep_within(0.01).is_some());
         assert_eq!(pace.interval_us(), 1_000_000);
     }
 }

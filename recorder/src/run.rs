@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use memsoak_schema::{Rows, RunInfo, SampleState, Spec, Status, TickCost, TickTime, Writer};
 use rustix::process::{Resource, geteuid, getpid, getrlimit, setrlimit};
 
-use crate::budget::Pace;
+use crate::budget::{Pace, fair_share};
 use crate::clock::{Alarm, Deadlines, Due, boottime_us, cpu_us, wall_offset_us};
 use crate::root::Root;
 use crate::source::recorder::Figures;
@@ -117,10 +117,11 @@ struct Recorder {
     db: PathBuf,
     root: Root,
     interval_us: i64,
+    cpu_budget: f64,
     active: Vec<Active>,
     figures: Figures,
     ticks: u64,
-    last_checkpoint_us: i64,
+    last_checkpoint_us: Option<i64>,
     /// Ticks that could not be written since the last good one, and why.
     lost: Option<(i64, String)>,
     warnings: log::Limited,
@@ -183,7 +184,7 @@ impl Recorder {
                     );
                 Active {
                     sampler: source.sampler(&setup),
-                    pace: Pace::new(interval_us, every, options.cpu_budget),
+                    pace: Pace::new(interval_us, every),
                     last_index: None,
                     new_plan: Some("as planned".to_owned()),
                 }
@@ -194,10 +195,11 @@ impl Recorder {
             db: options.db.clone(),
             root,
             interval_us,
+            cpu_budget: options.cpu_budget,
             active,
             figures: Figures::default(),
             ticks: 0,
-            last_checkpoint_us: boottime_us(),
+            last_checkpoint_us: None,
             lost: None,
             warnings: log::Limited::default(),
             rows: Rows::default(),
@@ -250,8 +252,10 @@ impl Recorder {
             }
             Err(error) => return Err(error.into()),
         }
-        if begin_us - self.last_checkpoint_us + self.interval_us > CHECKPOINT_US {
-            self.last_checkpoint_us = begin_us;
+        // After the first tick too: a copy of the main file alone is a recording from then on.
+        let due = |last: i64| begin_us - last + self.interval_us > CHECKPOINT_US;
+        if self.last_checkpoint_us.is_none_or(due) {
+            self.last_checkpoint_us = Some(begin_us);
             if let Err(error) = self.writer.checkpoint()
                 && self.warnings.allow()
             {
@@ -273,6 +277,12 @@ impl Recorder {
             let text = format!("{count} ticks could not be written: {why}");
             self.writer.write_event("gap", None, &text)?;
         }
+        let mut rates: Vec<f64> = self
+            .active
+            .iter()
+            .map(|active| active.pace.rate())
+            .collect();
+        let share = fair_share(&mut rates, self.cpu_budget);
         for (place, active) in self.active.iter_mut().enumerate() {
             if !active.pace.is_due(index, active.last_index) {
                 continue;
@@ -299,7 +309,8 @@ impl Recorder {
             let changed = if outcome.status == Status::Unavailable {
                 active.pace.note_absent()
             } else {
-                active.pace.note_cost(cpu_us() - read_cpu)
+                active.pace.note_cost(cpu_us() - read_cpu);
+                active.pace.keep_within(share)
             };
             if let Some(reason) = changed.or_else(|| active.new_plan.take()) {
                 self.writer

@@ -129,6 +129,21 @@ fn block_count(n: u64) -> usize {
     stats::index_of(wanted, usize::MAX)
 }
 
+/// How many stretches the time is cut into: by the number of samples, and more where stretches
+/// without samples (a gap in the recording) would leave too few with some.
+fn stretches(t: &[f64], start: f64, end: f64, n: u64) -> usize {
+    let least = stats::index_of(rules::MIN_BLOCKS, usize::MAX);
+    let most = stats::index_of(rules::MAX_BLOCKS, usize::MAX);
+    let wanted = block_count(n);
+    (wanted..=most)
+        .find(|count| {
+            let mut filled = 0;
+            equal_time(t, start, end, *count, |_, _| filled += 1);
+            filled >= least
+        })
+        .unwrap_or(wanted)
+}
+
 impl Cells {
     /// Cells of a series that is at hand as a whole.  Samples that are not finite are dropped,
     /// others are put in order, and of those at the same time the first stays.
@@ -194,7 +209,8 @@ impl Blocks {
         };
         if max > min && n as f64 >= rules::MIN_SAMPLES {
             let mut sorted = Vec::new();
-            equal_time(&t, start, end, block_count(blocks.n), |from, to| {
+            let count = stretches(&t, start, end, blocks.n);
+            equal_time(&t, start, end, count, |from, to| {
                 let (low, median) = low_and_median(&v[from..to], &mut sorted);
                 blocks.t_s.push(stats::mean(&t[from..to]));
                 blocks.low.push(low);
@@ -244,8 +260,8 @@ impl Blocks {
             blocks.median.push(median);
         };
         if t.len() as u64 == cells.n {
-            let start = blocks.start_s;
-            equal_time(t, start, start + cells.span_s, block_count(cells.n), add);
+            let (start, end) = (blocks.start_s, blocks.start_s + cells.span_s);
+            equal_time(t, start, end, stretches(t, start, end, cells.n), add);
             return blocks;
         }
         let (slot, slots) = slots(cells, blocks.start_s);
@@ -368,6 +384,18 @@ mod tests {
         for (a, b) in exact.t_s.iter().zip(&from_cells.t_s) {
             assert!((a - b).abs() < 90.0, "{a} {b}");
         }
+    }
+
+    #[test]
+    fn a_gap_does_not_make_a_series_of_enough_samples_too_short() {
+        let t: Vec<f64> = (0..45)
+            .map(|i| f64::from(if i < 20 { i } else { i + 12 }))
+            .collect();
+        let v: Vec<f64> = t.iter().map(|t| 65_536.0 * t).collect();
+        let exact = Blocks::from_samples(&t, &v);
+        assert!(exact.t_s.len() >= 10, "{}", exact.t_s.len());
+        let from_cells = Blocks::from_cells(&Cells::from_samples(&t, &v));
+        assert_eq!(exact.t_s.len(), from_cells.t_s.len());
     }
 
     #[test]
