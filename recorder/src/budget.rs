@@ -154,7 +154,7 @@ mod tests {
         }
         assert!(
             pace.keep_within(0.005)
-                .is_some_and(|why| why.contains("18000 us"))
+                .is_some_and(|why| why.contains("17998 us"))
         );
         assert_eq!(pace.interval_us(), 4_000_000);
         for _ in 0..40 {
