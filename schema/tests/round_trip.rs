@@ -386,3 +386,25 @@ fn labels_that_steer_a_terminal_are_read_harmless() {
     let entity = Recording::open(&path).unwrap().entity(1).unwrap().unwrap();
     assert_eq!(entity.labels["exe"], "a\\n\\u{1b}[2J");
 }
+
+#[test]
+fn of_two_that_begin_at_once_the_second_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let mut first = Writer::open(&path).unwrap();
+    let mut second = Writer::open(&path).unwrap();
+    assert!(first.open_run().unwrap().is_none());
+    assert!(second.open_run().unwrap().is_none());
+    let run = RunInfo {
+        pid: 17,
+        ..RunInfo::default()
+    };
+    let boot = BootInfo::default();
+    first
+        .begin_run(&host("m1"), &boot, &run, &[&MEMINFO])
+        .unwrap();
+    let refused = second.begin_run(&host("m1"), &boot, &run, &[&MEMINFO]);
+    assert!(matches!(refused, Err(Error::InUse { pid: 17, .. })));
+    first.begin_tick(TickTime::default()).unwrap();
+    first.commit_tick(TickCost::default()).unwrap();
+}
