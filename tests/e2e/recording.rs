@@ -33,9 +33,10 @@ fn every_source_is_sampled_and_told_of() {
     }
     assert!(info.contains("eva2"), "{info}");
 
-    // The planned moments are 0.0, 0.1 ... 2.9; a busy machine may have missed some.
+    // The planned moments are 0.0, 0.1 ... 2.9. A machine that is too busy misses some, and more
+    // when it wakes up after the end, but each is accounted for.
     let planned: i64 = ask(&db, "SELECT count(*) + sum(missed) FROM tick");
-    assert!((25..=30).contains(&planned), "{planned} moments");
+    assert!(planned >= 30, "{planned} moments");
     let ended: String = ask(&db, "SELECT end_reason FROM run WHERE ended_us IS NOT NULL");
     assert_eq!(ended, "the duration is over");
     assert_eq!(ask::<String>(&db, "PRAGMA integrity_check"), "ok");
