@@ -107,7 +107,9 @@ pub fn main() -> ExitCode {
             {
                 return ExitCode::SUCCESS;
             }
-            let _ = writeln!(io::stderr(), "memsoak-analyze: {error:#}");
+            // Names of files stand in it, and those can hold anything.
+            let text = memsoak_schema::printable(format!("{error:#}").as_bytes());
+            let _ = writeln!(io::stderr(), "memsoak-analyze: {text}");
             ExitCode::from(2)
         }
     }

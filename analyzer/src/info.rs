@@ -1,10 +1,11 @@
 //! `memsoak-analyze info`: what a recording holds.
 
 use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use chrono::{DateTime, SecondsFormat};
-use memsoak_schema::Recording;
+use memsoak_schema::{Recording, printable};
 
 use crate::chart::Quantity;
 use crate::load::Index;
@@ -22,7 +23,7 @@ pub fn describe(db: &Path) -> anyhow::Result<String> {
     writeln!(
         out,
         "file     {} ({})",
-        db.display(),
+        printable(db.as_os_str().as_bytes()),
         Quantity::Bytes.format(size)
     )?;
     writeln!(

@@ -2,7 +2,7 @@
 
 use memsoak_schema::{BootInfo, HostInfo};
 
-use crate::root::Root;
+use crate::root::{Root, read_whole};
 
 /// Who is recorded.
 pub fn read_host(root: &Root) -> HostInfo {
@@ -86,6 +86,21 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 
 /// Start time of a process in clock ticks since boot, `None` when there is no such process.
 pub fn start_ticks(root: &Root, pid: u32) -> Option<u64> {
-    let text = root.text(&format!("proc/{pid}/stat"))?;
-    crate::source::process_text::parse_stat(text.as_bytes()).map(|stat| stat.start_ticks)
+    let file = root.open_file(&format!("proc/{pid}/stat")).ok()?;
+    let mut line = Vec::new();
+    read_whole(&file, &mut line).ok()?;
+    crate::source::process_text::parse_stat(&line).map(|stat| stat.start_ticks)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_start_of_a_living_process_is_known() {
+        let live = Root::open(Path::new("/")).expect("a running machine has a root");
+        assert!(start_ticks(&live, std::process::id()).is_some_and(|start| start > 0));
+    }
 }

@@ -49,7 +49,8 @@ impl Limited {
     }
 }
 
-/// Says why the program ends.
+/// Says why the program ends. Names of files stand in it, and those can hold anything.
 pub fn error(error: &anyhow::Error) {
-    let _ = writeln!(std::io::stderr(), "memsoak-record: {error:#}");
+    let text = memsoak_schema::printable(format!("{error:#}").as_bytes());
+    let _ = writeln!(std::io::stderr(), "memsoak-record: {text}");
 }

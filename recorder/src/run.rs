@@ -51,6 +51,15 @@ struct Active {
     pace: Pace,
     last_index: Option<i64>,
     new_plan: Option<String>,
+    rows: Rows,
+}
+
+/// What a source gave at a tick, beside its rows.
+struct Taken {
+    place: usize,
+    state: SampleState,
+    /// Its interval from here on, and why it is that.
+    plan: Option<(i64, String)>,
 }
 
 /// Records until the duration is over or SIGTERM or SIGINT comes; then flushes and returns.
@@ -125,7 +134,6 @@ struct Recorder {
     /// Ticks that could not be written since the last good one, and why.
     lost: Option<(i64, String)>,
     warnings: log::Limited,
-    rows: Rows,
 }
 
 impl Recorder {
@@ -187,6 +195,7 @@ impl Recorder {
                     pace: Pace::new(interval_us, every),
                     last_index: None,
                     new_plan: Some("as planned".to_owned()),
+                    rows: Rows::default(),
                 }
             })
             .collect();
@@ -202,7 +211,6 @@ impl Recorder {
             last_checkpoint_us: None,
             lost: None,
             warnings: log::Limited::default(),
-            rows: Rows::default(),
         })
     }
 
@@ -272,11 +280,31 @@ impl Recorder {
         begin_us: i64,
         begin_cpu: i64,
     ) -> Result<(), memsoak_schema::Error> {
+        // Everything is read before the transaction begins: while it is open nobody else can write,
+        // and a mark must get in between the ticks of a machine that is too busy to sleep.
+        let taken = self.read_due(index);
         self.writer.begin_tick(time)?;
         if let Some((count, why)) = &self.lost {
             let text = format!("{count} ticks could not be written: {why}");
             self.writer.write_event("gap", None, &text)?;
         }
+        for Taken { place, state, plan } in taken {
+            let rows = &self.active[place].rows;
+            let rows = state.status.has_values().then_some(rows);
+            self.writer.write_sample(place, &state, rows)?;
+            if let Some((interval_us, reason)) = plan {
+                self.writer.write_plan(place, interval_us, &reason)?;
+            }
+        }
+        self.writer.commit_tick(TickCost {
+            took_us: boottime_us() - begin_us,
+            cpu_us: cpu_us() - begin_cpu,
+        })
+    }
+
+    /// Reads the sources that are due.
+    fn read_due(&mut self, index: i64) -> Vec<Taken> {
+        let mut taken = Vec::with_capacity(self.active.len());
         let mut rates: Vec<f64> = self
             .active
             .iter()
@@ -290,37 +318,33 @@ impl Recorder {
             active.last_index = Some(index);
             let read_us = boottime_us();
             let read_cpu = cpu_us();
-            self.rows.clear();
+            active.rows.clear();
             let moment = Moment {
                 root: &self.root,
                 full: self.writer.wants_keyframe(place),
                 own: &self.figures,
             };
-            let outcome = active.sampler.sample(&moment, &mut self.rows);
+            let outcome = active.sampler.sample(&moment, &mut active.rows);
             let took = boottime_us() - read_us;
-            let state = SampleState {
-                status: outcome.status,
-                reason: outcome.reason,
-                read_us: Some(took),
-                bytes: i64::try_from(outcome.bytes).ok(),
-            };
-            let rows = outcome.status.has_values().then_some(&self.rows);
-            self.writer.write_sample(place, &state, rows)?;
             let changed = if outcome.status == Status::Unavailable {
                 active.pace.note_absent()
             } else {
                 active.pace.note_cost(cpu_us() - read_cpu);
                 active.pace.keep_within(share)
             };
-            if let Some(reason) = changed.or_else(|| active.new_plan.take()) {
-                self.writer
-                    .write_plan(place, active.pace.interval_us(), &reason)?;
-            }
+            let reason = changed.or_else(|| active.new_plan.take());
+            taken.push(Taken {
+                place,
+                state: SampleState {
+                    status: outcome.status,
+                    reason: outcome.reason,
+                    read_us: Some(took),
+                    bytes: i64::try_from(outcome.bytes).ok(),
+                },
+                plan: reason.map(|reason| (active.pace.interval_us(), reason)),
+            });
         }
-        self.writer.commit_tick(TickCost {
-            took_us: boottime_us() - begin_us,
-            cpu_us: cpu_us() - begin_cpu,
-        })
+        taken
     }
 
     fn measure(&mut self) {
@@ -425,4 +449,62 @@ fn held_processes(root: &Root) -> usize {
     )]
     let affordable = (total_kib * 1024.0 * HELD_SHARE / HELD_BYTES) as u64;
     usize::try_from(files.min(affordable)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Outcome;
+
+    /// Puts a mark into the recording while it is being read.
+    struct Marking {
+        db: PathBuf,
+        boot_id: String,
+    }
+
+    impl Sampler for Marking {
+        fn sample(&mut self, _: &Moment<'_>, rows: &mut Rows) -> Outcome {
+            memsoak_schema::mark(&self.db, &self.boot_id, boottime_us(), "meanwhile")
+                .expect("the file is free while sources are read");
+            rows.scalar(b"MemFree", 1_u64);
+            Outcome {
+                status: Status::Ok,
+                reason: None,
+                bytes: 0,
+            }
+        }
+    }
+
+    #[test]
+    fn a_mark_gets_in_while_a_tick_reads() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let options = Options {
+            db: dir.path().join("soak.db"),
+            interval: Duration::from_secs(1),
+            duration: None,
+            every: Vec::new(),
+            without: Vec::new(),
+            root: PathBuf::from("/"),
+            labels: Vec::new(),
+            cpu_budget: 0.01,
+        };
+        let root = Root::open(&options.root).expect("a running machine has a root");
+        let boot_id = host::read_boot(&root).boot_id;
+        let mut recorder = Recorder::start(&options, root).expect("a new file");
+        recorder.active[0].sampler = Box::new(Marking {
+            db: options.db.clone(),
+            boot_id,
+        });
+        let due = Due {
+            index: 0,
+            late_us: 0,
+            missed: 0,
+        };
+        recorder.tick(due).expect("a tick");
+        recorder.finish("over").expect("a clean end");
+        let recording = memsoak_schema::Recording::open(&options.db).expect("a recording");
+        assert_eq!(recording.ticks().expect("ticks").len(), 1);
+        let events = recording.events().expect("events");
+        assert!(events.iter().any(|event| event.text == "meanwhile"));
+    }
 }

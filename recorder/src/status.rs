@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use chrono::{DateTime, SecondsFormat};
-use memsoak_schema::{Recording, Sample, Status};
+use memsoak_schema::{Recording, Sample, Status, printable};
 
 #[derive(Default)]
 struct SourceState {
@@ -23,9 +24,10 @@ struct SourceState {
 pub fn describe(db: &Path) -> anyhow::Result<String> {
     let recording = Recording::open(db)?;
     let mut out = String::new();
+    let file = printable(db.as_os_str().as_bytes());
     let ticks = recording.ticks()?;
     let (Some(first), Some(last)) = (ticks.first(), ticks.last()) else {
-        writeln!(out, "{}: no tick yet", db.display())?;
+        writeln!(out, "{file}: no tick yet")?;
         return Ok(out);
     };
     let runs = recording.runs()?;
@@ -38,7 +40,7 @@ pub fn describe(db: &Path) -> anyhow::Result<String> {
     let wall = DateTime::from_timestamp_micros(last.boottime_us + offset)
         .map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, true))
         .unwrap_or_default();
-    writeln!(out, "file       {}", db.display())?;
+    writeln!(out, "file       {file}")?;
     writeln!(out, "last tick  {} at {wall}", last.tick)?;
     let state = match run.and_then(|run| run.end_reason.as_deref()) {
         Some(reason) => format!("ended: {reason}"),

@@ -3,16 +3,19 @@
 use std::path::PathBuf;
 
 /// An error of the recording's file.
+///
+/// What lies beneath stands in the text and is no `source()`, so that a printed chain does not say
+/// it twice: a field named `r#source` is not taken for one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The file cannot be opened or created.
-    #[error("cannot open {}: {source}", path.display())]
+    #[error("cannot open {}: {source}{}", path.display(), open_hint(source))]
     Open {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        r#source: std::io::Error,
     },
     /// The file is something else.
     #[error("{} is no memsoak recording ({what}); name another file", path.display())]
@@ -88,8 +91,15 @@ pub enum Error {
         /// What was being done.
         what: &'static str,
         /// SQLite's word.
-        source: rusqlite::Error,
+        r#source: rusqlite::Error,
     },
+}
+
+fn open_hint(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => " (check the permissions of file and folder)",
+        _ => "",
+    }
 }
 
 fn hint(error: &rusqlite::Error) -> &'static str {
@@ -125,5 +135,25 @@ impl Error {
             ),
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn what_lies_beneath_is_said_once_and_with_a_hint() {
+        let denied = Error::Open {
+            path: PathBuf::from("soak.db"),
+            source: std::io::ErrorKind::PermissionDenied.into(),
+        };
+        assert_eq!(
+            denied.to_string(),
+            "cannot open soak.db: permission denied (check the permissions of file and folder)"
+        );
+        assert!(denied.source().is_none(), "a chain would say it again");
     }
 }

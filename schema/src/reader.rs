@@ -631,8 +631,19 @@ fn bytes(value: ValueRef<'_>) -> Vec<u8> {
     }
 }
 
+/// Labels hold what processes and people chose, so they are made printable as names are.
 fn labels(value: ValueRef<'_>) -> Labels {
-    serde_json::from_slice(&bytes(value)).unwrap_or_default()
+    let found: Labels = serde_json::from_slice(&bytes(value)).unwrap_or_default();
+    found
+        .into_iter()
+        .map(|(key, label)| {
+            let label = match label {
+                serde_json::Value::String(text) => printable(text.as_bytes()).into(),
+                label => label,
+            };
+            (printable(key.as_bytes()), label)
+        })
+        .collect()
 }
 
 /// Text from the kernel or the file, safe to print: what is not UTF-8 or would steer a terminal is

@@ -1,6 +1,7 @@
 //! The door through which the recorder writes: a tick is one transaction, and only what changed is
 //! stored.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -152,6 +153,8 @@ pub struct Writer {
     wall_offset_us: Option<i64>,
     pending: Option<TickTime>,
     order: Vec<(i64, usize)>,
+    /// The last run when it was asked whether somebody records.
+    seen_run: Cell<Option<i64>>,
 }
 
 impl Writer {
@@ -171,6 +174,7 @@ impl Writer {
             wall_offset_us: None,
             pending: None,
             order: Vec::new(),
+            seen_run: Cell::new(None),
         })
     }
 
@@ -179,6 +183,13 @@ impl Writer {
     /// # Errors
     /// When the file cannot be read.
     pub fn open_run(&self) -> Result<Option<OpenRun>, Error> {
+        let last = self
+            .connection
+            .query_row("SELECT coalesce(max(run), 0) FROM run", [], |row| {
+                row.get(0)
+            })
+            .context(&self.path, "reading the runs")?;
+        self.seen_run.set(Some(last));
         let mut statement = self
             .connection
             .prepare(include_str!("../queries/open_run.sql"))
@@ -200,7 +211,8 @@ impl Writer {
     /// Begins a run: registers host, boot and sources, and takes up what the file knows of them.
     ///
     /// # Errors
-    /// When the recording is of another machine, or the file cannot be written.
+    /// When the recording is of another machine, when somebody else began a run after
+    /// [`open_run`](Writer::open_run) was asked, or when the file cannot be written.
     pub fn begin_run(
         &mut self,
         host: &HostInfo,
@@ -213,10 +225,11 @@ impl Writer {
         self.connection
             .execute_batch("BEGIN IMMEDIATE")
             .context(&path, "beginning a run")?;
-        let done = self
-            .register(host, boot, run, specs)
-            .and_then(|()| self.connection.execute_batch("COMMIT"))
-            .context(&path, "beginning a run");
+        let done = self.check_nobody_began().and_then(|()| {
+            self.register(host, boot, run, specs)
+                .and_then(|()| self.connection.execute_batch("COMMIT"))
+                .context(&path, "beginning a run")
+        });
         if done.is_err() {
             let _ = self.connection.execute_batch("ROLLBACK");
         }
@@ -238,6 +251,30 @@ impl Writer {
             Some((_, host)) => Err(Error::OtherMachine {
                 path: self.path.clone(),
                 host,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Two recorders that start at once both see a free file; the one that begins second is refused.
+    fn check_nobody_began(&self) -> Result<(), Error> {
+        let Some(seen) = self.seen_run.get() else {
+            return Ok(());
+        };
+        let newer = self
+            .connection
+            .query_row(
+                "SELECT pid FROM run WHERE run > ? ORDER BY run DESC LIMIT 1",
+                [seen],
+                |row| row.get(0),
+            )
+            .map(Some)
+            .or_else(none_if_no_rows)
+            .context(&self.path, "reading the runs")?;
+        match newer {
+            Some(pid) => Err(Error::InUse {
+                path: self.path.clone(),
+                pid,
             }),
             None => Ok(()),
         }

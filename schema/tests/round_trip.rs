@@ -364,3 +364,47 @@ fn the_view_of_a_tick_is_the_whole_picture() {
         .unwrap();
     assert_eq!(wall, "2023-11-14T22:13:21.000Z");
 }
+
+#[test]
+fn labels_that_steer_a_terminal_are_read_harmless() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let mut writer = begin(&path, "b1");
+    let mut rows = Rows::default();
+    rows.entity(b"1.7", b"swap", &[Value::Null; 3]);
+    rows.label("exe", Label::Bytes(b"a\n\x1b[2J"));
+    writer.begin_tick(TickTime::default()).unwrap();
+    let state = SampleState {
+        status: Status::Ok,
+        reason: None,
+        read_us: None,
+        bytes: None,
+    };
+    writer.write_sample(1, &state, Some(&rows)).unwrap();
+    writer.commit_tick(TickCost::default()).unwrap();
+    writer.end_run(1, "stopped").unwrap();
+    let entity = Recording::open(&path).unwrap().entity(1).unwrap().unwrap();
+    assert_eq!(entity.labels["exe"], "a\\n\\u{1b}[2J");
+}
+
+#[test]
+fn of_two_that_begin_at_once_the_second_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let mut first = Writer::open(&path).unwrap();
+    let mut second = Writer::open(&path).unwrap();
+    assert!(first.open_run().unwrap().is_none());
+    assert!(second.open_run().unwrap().is_none());
+    let run = RunInfo {
+        pid: 17,
+        ..RunInfo::default()
+    };
+    let boot = BootInfo::default();
+    first
+        .begin_run(&host("m1"), &boot, &run, &[&MEMINFO])
+        .unwrap();
+    let refused = second.begin_run(&host("m1"), &boot, &run, &[&MEMINFO]);
+    assert!(matches!(refused, Err(Error::InUse { pid: 17, .. })));
+    first.begin_tick(TickTime::default()).unwrap();
+    first.commit_tick(TickCost::default()).unwrap();
+}

@@ -1,6 +1,7 @@
 //! report.json: names that scripts depend on.
 
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use chrono::{DateTime, SecondsFormat};
@@ -298,7 +299,7 @@ fn recordings(db: &Path, index: &Index) -> Vec<RecordingEntry> {
             RecordingEntry {
                 file: db
                     .file_name()
-                    .map(|name| name.to_string_lossy().into_owned())
+                    .map(|name| memsoak_schema::printable(name.as_bytes()))
                     .unwrap_or_default(),
                 host: host.map(|host| host.name.clone()).unwrap_or_default(),
                 boot_id: boot.boot.boot_id.clone(),

@@ -1,0 +1,116 @@
+//! Captured machines as the root that is recorded.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::support::*;
+
+fn captures() -> Vec<(String, PathBuf, String)> {
+    let folder = repo().join("tests/fixtures/captures");
+    let mut found: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.join("t0").is_dir())
+        .map(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            let manifest = fs::read_to_string(path.join("MANIFEST.toml")).unwrap();
+            (name, path.join("t0"), manifest)
+        })
+        .collect();
+    found.sort();
+    assert!(found.len() >= 8, "{found:?}");
+    found
+}
+
+fn manifest_number(manifest: &str, key: &str) -> i64 {
+    let line = manifest.lines().find(|line| line.starts_with(key)).unwrap();
+    line.rsplit('=').next().unwrap().trim().parse().unwrap()
+}
+
+fn number_in(text: &str, key: &str) -> i64 {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(key))
+        .unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_captured_machine_is_recorded_as_it_was() {
+    let place = Place::new();
+    for (name, root, manifest) in captures() {
+        let db = place.file(&format!("{name}.db"));
+        record_for(&db, "1s", &["--root", &text(&root)]);
+
+        let page_bytes: i64 = ask(&db, "SELECT page_bytes FROM boot");
+        assert_eq!(
+            page_bytes,
+            manifest_number(&manifest, "page_bytes"),
+            "{name}"
+        );
+        let meminfo = fs::read_to_string(root.join("proc/meminfo")).unwrap();
+        for key in ["MemTotal", "MemFree", "Slab"] {
+            let recorded: i64 = ask(
+                &db,
+                &format!(
+                    "SELECT value FROM scalar_at
+                     WHERE tick = 1 AND source = 'meminfo' AND name = '{key}'"
+                ),
+            );
+            assert_eq!(
+                recorded,
+                number_in(&meminfo, &format!("{key}:")),
+                "{name} {key}"
+            );
+        }
+        for (source, path) in [
+            ("slabinfo", "proc/slabinfo"),
+            ("buddyinfo", "proc/buddyinfo"),
+            ("zoneinfo", "proc/zoneinfo"),
+            ("pagetypeinfo", "proc/pagetypeinfo"),
+            ("vmallocinfo", "proc/vmallocinfo"),
+        ] {
+            let rows: i64 = ask(
+                &db,
+                &format!("SELECT count(*) FROM {source}_at WHERE tick = 1"),
+            );
+            assert_eq!(rows > 0, root.join(path).exists(), "{name} {source}");
+        }
+        let processes: i64 = ask(&db, "SELECT count(*) FROM process_at WHERE tick = 1");
+        assert!(processes > 0, "{name}: no process of the capture");
+        let pid: i64 = ask(&db, "SELECT pid FROM run");
+        let own: i64 = ask(
+            &db,
+            &format!("SELECT count(*) FROM process_at WHERE tick = 1 AND pid = {pid}"),
+        );
+        assert_eq!(own, 0, "{name}: the recorder is not of that machine");
+
+        // A standing picture has no trend, and what is missing is a state.
+        let info = finish(analyze(&["info", &db])).expect(0).out();
+        assert!(
+            info.contains(&format!("pages of {page_bytes} bytes")),
+            "{info}"
+        );
+        let (json, _, _) = report(&place, &db);
+        assert_eq!(json["findings"], serde_json::json!([]), "{name}");
+    }
+}
+
+#[test]
+fn two_machines_do_not_get_into_one_file() {
+    let place = Place::new();
+    let db = place.file("soak.db");
+    record_for(&db, "300ms", &[]);
+    let capture = text(&repo().join("tests/fixtures/captures/6.12-arm64-16k/t0"));
+    let done = finish(record(&[
+        "run",
+        "--db",
+        &db,
+        "--duration",
+        "1s",
+        "--root",
+        &capture,
+    ]));
+    let done = done.expect(2);
+    assert!(done.err().contains("another machine"), "{}", done.err());
+}
