@@ -21,7 +21,7 @@ use anyhow::{Context, bail};
 use made_up_soak::Soak;
 
 const USAGE: &str = "usage: long_soak OUT.db [--ticks 60480] [--processes 1125] [--interval 10s] \
-    [--leak KIB_PER_HOUR]";
+    [--leak KIB_PER_HOUR] [--seed 1]";
 
 fn main() -> anyhow::Result<()> {
     let mut soak = Soak {
@@ -29,6 +29,7 @@ fn main() -> anyhow::Result<()> {
         processes: 1125,
         interval_s: 10,
         leak_kib_per_hour: 1440,
+        seed: 1,
     };
     let mut out = None;
     let mut arguments = std::env::args().skip(1);
@@ -42,6 +43,7 @@ fn main() -> anyhow::Result<()> {
             "--processes" => soak.processes = number()?,
             "--interval" => soak.interval_s = number()?.max(1),
             "--leak" => soak.leak_kib_per_hour = number()?,
+            "--seed" => soak.seed = number()?,
             path if !path.starts_with('-') && out.is_none() => out = Some(PathBuf::from(path)),
             _ => bail!(USAGE),
         }

@@ -33,6 +33,8 @@ pub(crate) struct Soak {
     pub(crate) interval_s: u32,
     /// How much the leaker's anonymous memory grows in KiB an hour.
     pub(crate) leak_kib_per_hour: u32,
+    /// Another seed is another week of the same kind.
+    pub(crate) seed: u32,
 }
 
 /// A random number generator with good enough bits (SplitMix64, Steele et al. 2014).
@@ -279,7 +281,7 @@ const CLASSES: &[&str] = &[
 
 impl Machine {
     fn new(soak: &Soak) -> Self {
-        let mut dice = Dice(0x5eed);
+        let mut dice = Dice(soak.seed.into());
         let tables = SOURCES
             .iter()
             .map(|source| match source.reader {
