@@ -551,7 +551,8 @@ fn daemon(anon: &mut Motion, number: u32, dice: &mut Dice) {
         }
         2 => anon.wave = anon.level * 0.3,
         3 if number % 2 == 0 => {
-            anon.step = anon.level * 0.5;
+            // As many steps down as up: a hundred steps up would be a growth that goes on.
+            anon.step = anon.level * if number % 4 == 0 { 0.4 } else { -0.4 };
             anon.step_s = dice.between(1.0, 6.0) * DAY;
         }
         _ => {}
