@@ -27,6 +27,9 @@ const PAGE_BYTES: u32 = 1024;
 /// The page cache of the recorder, in KiB. It appends: what it needs again is the tail of each table.
 const WRITER_CACHE_KIB: u32 = 128;
 
+/// Pages in the log at which an import brings the main file up to it.
+const IMPORT_LOG_PAGES: u32 = 4000;
+
 /// The newest file format that this program knows.
 pub fn newest_version() -> u32 {
     u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
@@ -47,8 +50,17 @@ impl<T> Context<T> for rusqlite::Result<T> {
     }
 }
 
+/// What a commit promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// A committed tick outlives the machine's next moment.
+    EachTick,
+    /// The file is whole once it is closed; until then a crash of the machine may spoil it.
+    WhenClosed,
+}
+
 /// Opens a recording to write to it: creates it (mode 0600) or migrates it.
-pub(crate) fn open_to_write(path: &Path) -> Result<Connection, Error> {
+pub(crate) fn open_to_write(path: &Path, durability: Durability) -> Result<Connection, Error> {
     let open_error = |source| Error::Open {
         path: path.to_owned(),
         source,
@@ -68,7 +80,7 @@ pub(crate) fn open_to_write(path: &Path) -> Result<Connection, Error> {
     if !empty {
         check_identity(&connection, path)?;
     }
-    set_up_writing(&connection).context(path, "setting up the file")?;
+    set_up_writing(&connection, durability).context(path, "setting up the file")?;
     migrate(&connection, path)?;
     Ok(connection)
 }
@@ -199,14 +211,22 @@ fn check_current(connection: &Connection, path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn set_up_writing(connection: &Connection) -> rusqlite::Result<()> {
+fn set_up_writing(connection: &Connection, durability: Durability) -> rusqlite::Result<()> {
     // The page size takes effect only on a file that is still empty.
     connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
-    // In WAL mode only FULL syncs the log at each commit: a tick is on disk before the next one.
-    connection.pragma_update(None, "synchronous", "full")?;
-    // The recorder checkpoints by the clock, not by the size of the log.
-    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    match durability {
+        Durability::EachTick => {
+            // In WAL mode only FULL syncs the log at each commit: a tick is on disk before the next.
+            connection.pragma_update(None, "synchronous", "full")?;
+            // The recorder checkpoints by the clock, not by the size of the log.
+            connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        }
+        Durability::WhenClosed => {
+            connection.pragma_update(None, "synchronous", "off")?;
+            connection.pragma_update(None, "wal_autocheckpoint", IMPORT_LOG_PAGES)?;
+        }
+    }
     connection.pragma_update_and_check(None, "journal_size_limit", 1 << 20, |_| Ok(()))?;
     connection.pragma_update(None, "cache_size", -i64::from(WRITER_CACHE_KIB))
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ToSql, params};
 
-use crate::file::{self, Context};
+use crate::file::{self, Context, Durability};
 use crate::{Error, Label, MetricSpec, RowRef, Rows, Shape, Spec, Status, Value};
 
 /// A source's rows are stored in full at every 600th of its samples, so that the picture at an
@@ -163,8 +163,24 @@ impl Writer {
     /// # Errors
     /// When the file cannot be opened, is no recording, or is of a newer format.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_with(path, Durability::EachTick)
+    }
+
+    /// Opens a recording that can be made again: ticks that were recorded elsewhere, or made up.
+    ///
+    /// Nothing is synced, so that a week of ticks takes seconds, not the hour that syncing each of
+    /// them would; when the machine crashes before [`end_run`](Writer::end_run) the file may be
+    /// spoilt. A recorder opens with [`open`](Writer::open).
+    ///
+    /// # Errors
+    /// As [`open`](Writer::open).
+    pub fn open_for_import(path: &Path) -> Result<Self, Error> {
+        Self::open_with(path, Durability::WhenClosed)
+    }
+
+    fn open_with(path: &Path, durability: Durability) -> Result<Self, Error> {
         Ok(Self {
-            connection: file::open_to_write(path)?,
+            connection: file::open_to_write(path, durability)?,
             path: path.to_owned(),
             boot: 0,
             run: 0,

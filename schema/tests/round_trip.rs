@@ -114,9 +114,17 @@ fn tick(writer: &mut Writer, second: i64, anon: i64, swaps: Option<&[(&str, i64)
 }
 
 fn scalars(recording: &Recording) -> Vec<(i64, f64)> {
+    let sources = recording.sources().unwrap();
+    let metrics: Vec<i64> = sources
+        .iter()
+        .flat_map(|source| &source.metrics)
+        .map(|metric| metric.metric)
+        .collect();
     let mut found = Vec::new();
     recording
-        .scan_scalars(&(0..=i64::MAX), |tick, _, value| found.push((tick, value)))
+        .scan_scalars(&metrics, &(0..=i64::MAX), |tick, _, value| {
+            found.push((tick, value));
+        })
         .unwrap();
     found
 }
@@ -127,9 +135,15 @@ fn used(recording: &Recording) -> Vec<(i64, i64, Option<f64>)> {
     let metric = swaps.metrics.iter().find(|m| m.name == "used_kib").unwrap();
     let mut found = Vec::new();
     recording
-        .scan_entities(swaps, &[metric], &(0..=i64::MAX), |tick, entity, values| {
-            found.push((tick, entity, Some(values[0]).filter(|v| !v.is_nan())));
-        })
+        .scan_entities(
+            swaps,
+            &[metric],
+            None,
+            &(0..=i64::MAX),
+            |tick, entity, values| {
+                found.push((tick, entity, Some(values[0]).filter(|v| !v.is_nan())));
+            },
+        )
         .unwrap();
     found
 }

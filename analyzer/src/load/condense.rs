@@ -153,7 +153,12 @@ impl Builder {
         let mut at = from;
         while at < to {
             let cell = grid.cell[at];
-            let end = at + grid.cell[at..to].partition_point(|&c| c <= cell);
+            // Most values change again within their cell.
+            let end = if grid.cell[to - 1] == cell {
+                to
+            } else {
+                at + grid.cell[at..to].partition_point(|&c| c <= cell)
+            };
             if !self.open.is_empty() && grid.cell[self.open_from] != cell {
                 self.close(grid);
             }

@@ -5,6 +5,7 @@
 //! [`points`] reads chosen series again, point by point, for charts.
 
 mod condense;
+mod ids;
 mod index;
 mod series;
 

@@ -7,6 +7,7 @@ use memsoak_schema::{
 };
 
 use super::condense::{Builder, Grid};
+use super::ids::IdMap;
 use super::index::{BootTicks, Index, SourceTicks};
 use crate::verdict::Cells;
 
@@ -218,7 +219,7 @@ struct Stream<'a> {
     cursor: Cursor<'a>,
     grid: Grid,
     factors: Vec<f64>,
-    lives: HashMap<i64, Life>,
+    lives: IdMap<i64, Life>,
 }
 
 impl<'a> Stream<'a> {
@@ -227,7 +228,7 @@ impl<'a> Stream<'a> {
             cursor: Cursor::new(ticks),
             grid: Grid::new(&ticks.t_s),
             factors,
-            lives: HashMap::new(),
+            lives: IdMap::default(),
         }
     }
 
@@ -306,7 +307,7 @@ pub fn judged_series(
         };
         progress("scalars");
         // The scalars of all sources share a table: one scan serves them all.
-        let mut owner: HashMap<i64, (usize, f64)> = HashMap::new();
+        let mut owner: IdMap<i64, (usize, f64)> = IdMap::default();
         let mut streams = Vec::new();
         for source in index.sources.iter().filter(|source| !source.has_entities) {
             let ticks = boot.sources.get(&source.source).unwrap_or(&none);
@@ -316,7 +317,9 @@ pub fn judged_series(
             }
             streams.push((source.source, Stream::new(ticks, vec![1.0])));
         }
-        recording.scan_scalars(&boot.range, |tick, metric, value| {
+        let mut metrics: Vec<i64> = owner.keys().copied().collect();
+        metrics.sort_unstable();
+        recording.scan_scalars(&metrics, &boot.range, |tick, metric, value| {
             if let Some((stream, factor)) = owner.get(&metric)
                 && let Some((_, stream)) = streams.get_mut(*stream)
             {
@@ -336,9 +339,13 @@ pub fn judged_series(
             let ticks = boot.sources.get(&source.source).unwrap_or(&none);
             let factors = judged.iter().map(|m| conversion(m.unit, boot).0).collect();
             let mut stream = Stream::new(ticks, factors);
-            recording.scan_entities(source, &judged, &boot.range, |tick, entity, values| {
-                stream.row(tick, entity, values);
-            })?;
+            recording.scan_entities(
+                source,
+                &judged,
+                None,
+                &boot.range,
+                |tick, entity, values| stream.row(tick, entity, values),
+            )?;
             stream.finish(|entity, place, cells| {
                 each(key(source.source, entity, judged[place].metric), cells);
             });
@@ -539,7 +546,7 @@ pub fn points(
                 continue;
             }
             let ticks = boot.sources.get(&source.source).unwrap_or(&none);
-            let mut traces: HashMap<(i64, i64), (Trace<'_>, f64)> = of_source
+            let mut traces: IdMap<(i64, i64), (Trace<'_>, f64)> = of_source
                 .iter()
                 .filter_map(|key| {
                     let metric = metrics.iter().find(|metric| metric.metric == key.metric)?;
@@ -549,16 +556,15 @@ pub fn points(
                 })
                 .collect();
             if source.has_entities {
-                let wanted: std::collections::HashSet<i64> =
-                    of_source.iter().map(|key| key.entity).collect();
+                let mut wanted: Vec<i64> = of_source.iter().map(|key| key.entity).collect();
+                wanted.sort_unstable();
+                wanted.dedup();
                 recording.scan_entities(
                     source,
                     &metrics,
+                    Some(&wanted),
                     &boot.range,
                     |tick, entity, values| {
-                        if !wanted.contains(&entity) {
-                            return;
-                        }
                         for (metric, value) in metrics.iter().zip(values) {
                             if let Some((trace, factor)) = traces.get_mut(&(entity, metric.metric))
                             {
@@ -568,7 +574,8 @@ pub fn points(
                     },
                 )?;
             } else {
-                recording.scan_scalars(&boot.range, |tick, metric, value| {
+                let wanted: Vec<i64> = metrics.iter().map(|metric| metric.metric).collect();
+                recording.scan_scalars(&wanted, &boot.range, |tick, metric, value| {
                     if let Some((trace, factor)) = traces.get_mut(&(0, metric)) {
                         trace.row(tick, value * *factor);
                     }

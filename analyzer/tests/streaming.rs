@@ -1,0 +1,208 @@
+//! What a stream of changes says about when a thing was there: gone by a row of NULLs, gone because
+//! a full set of rows lacks it, or of another boot.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use memsoak_analyze::load::{Index, SeriesKey, SeriesName, judged_series, points};
+use memsoak_analyze::verdict::Cells;
+use memsoak_schema::{
+    BootInfo, HostInfo, MetricSpec, Recording, Rows, RunInfo, SampleState, Shape, Spec, Status,
+    TickCost, TickTime, Trend, Unit, Value, Writer,
+};
+
+static SWAPS: Spec = Spec {
+    name: "swaps",
+    paths: &["proc/swaps"],
+    shape: Shape::Entities {
+        columns: &[
+            MetricSpec::gauge("size_kib", Unit::Kib),
+            MetricSpec::gauge("used_kib", Unit::Kib).judged(Trend::Memory),
+            MetricSpec::gauge("priority", Unit::Count),
+        ],
+    },
+    interval_s: 0,
+    needs: "",
+    caveats: "",
+    overhead: "",
+};
+
+/// Names of the things that are there, and in which of the run's ticks.
+type Lives<'a> = &'a [(&'a str, Range<i64>)];
+
+/// One run of a recorder, which is killed at its end.
+fn record(path: &Path, boot: &str, start_s: i64, ticks: i64, lives: Lives<'_>) {
+    let mut writer = Writer::open_for_import(path).unwrap();
+    let host = HostInfo {
+        machine: "m".to_owned(),
+        ..HostInfo::default()
+    };
+    let boot = BootInfo {
+        boot_id: boot.to_owned(),
+        page_bytes: 4096,
+        user_hz: 100,
+        ..BootInfo::default()
+    };
+    let run = RunInfo {
+        program: "test".to_owned(),
+        interval_us: 10_000_000,
+        settings: "{}".to_owned(),
+        labels: "{}".to_owned(),
+        ..RunInfo::default()
+    };
+    writer.begin_run(&host, &boot, &run, &[&SWAPS]).unwrap();
+    let mut rows = Rows::default();
+    for tick in 0..ticks {
+        let time = TickTime {
+            boottime_us: (start_s + tick * 10) * 1_000_000,
+            ..TickTime::default()
+        };
+        writer.begin_tick(time).unwrap();
+        rows.clear();
+        for (name, there) in lives {
+            if there.contains(&tick) {
+                let values = [Value::Int(9000), Value::Int(100 + tick), Value::Null];
+                rows.entity(name.as_bytes(), name.as_bytes(), &values);
+            }
+        }
+        let state = SampleState {
+            status: Status::Ok,
+            reason: None,
+            read_us: None,
+            bytes: None,
+        };
+        writer.write_sample(0, &state, Some(&rows)).unwrap();
+        writer.commit_tick(TickCost::default()).unwrap();
+    }
+}
+
+struct Read {
+    recording: Recording,
+    index: Index,
+    series: Vec<(String, SeriesKey, Cells)>,
+}
+
+impl Read {
+    fn of(path: &Path) -> Self {
+        let recording = Recording::open(path).unwrap();
+        let index = Index::read(&recording).unwrap();
+        let mut series = Vec::new();
+        judged_series(
+            &recording,
+            &index,
+            |_| {},
+            |key, cells| {
+                let name = SeriesName::of(&recording, &index, key).unwrap().name;
+                series.push((name, key, cells));
+            },
+        )
+        .unwrap();
+        Self {
+            recording,
+            index,
+            series,
+        }
+    }
+
+    /// Name, boot, number of samples, and first and last value in KiB.
+    fn lives(&self) -> Vec<(&str, usize, u64, f64, f64)> {
+        self.series
+            .iter()
+            .map(|(name, key, cells)| {
+                let (first, last) = (cells.first / 1024.0, cells.last / 1024.0);
+                (name.as_str(), key.boot, cells.n, first, last)
+            })
+            .collect()
+    }
+
+    /// How many points a chart of each series has before it ends or breaks.
+    fn unbroken_points(&self) -> Vec<usize> {
+        let keys: Vec<_> = self.series.iter().map(|(_, key, _)| *key).collect();
+        let found = points(&self.recording, &self.index, &keys).unwrap();
+        keys.iter()
+            .map(|key| {
+                let points = &found[key].points;
+                points
+                    .iter()
+                    .take_while(|(_, value)| value.is_some())
+                    .count()
+            })
+            .collect()
+    }
+}
+
+fn scratch() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("soak.db");
+    (folder, path)
+}
+
+#[test]
+fn a_thing_that_is_gone_has_the_samples_until_then() {
+    let (_folder, path) = scratch();
+    record(&path, "a", 0, 100, &[("stays", 0..100), ("goes", 20..60)]);
+    let read = Read::of(&path);
+    assert_eq!(
+        read.lives(),
+        [
+            ("stays", 0, 100, 100.0, 199.0),
+            ("goes", 0, 40, 120.0, 159.0)
+        ]
+    );
+    assert_eq!(read.unbroken_points(), [100, 40]);
+}
+
+#[test]
+fn a_life_of_a_few_samples_is_forgotten() {
+    let (_folder, path) = scratch();
+    record(&path, "a", 0, 100, &[("stays", 0..100), ("brief", 20..30)]);
+    assert_eq!(Read::of(&path).lives().len(), 1);
+}
+
+#[test]
+fn what_a_full_set_of_rows_lacks_is_gone_from_there_on() {
+    let (_folder, path) = scratch();
+    // The killed recorder could not say that the area went while nobody looked.
+    record(&path, "a", 0, 50, &[("stays", 0..50), ("goes", 0..50)]);
+    record(&path, "a", 500, 50, &[("stays", 0..50)]);
+    let read = Read::of(&path);
+    assert_eq!(
+        read.lives(),
+        [
+            ("stays", 0, 100, 100.0, 149.0),
+            ("goes", 0, 50, 100.0, 149.0)
+        ]
+    );
+    assert_eq!(read.unbroken_points(), [100, 50]);
+}
+
+#[test]
+fn full_sets_of_rows_within_a_run_change_nothing() {
+    let (_folder, path) = scratch();
+    record(&path, "a", 0, 1500, &[("stays", 0..1500), ("goes", 0..700)]);
+    assert_eq!(
+        Read::of(&path).lives(),
+        [
+            ("stays", 0, 1500, 100.0, 1599.0),
+            ("goes", 0, 700, 100.0, 799.0)
+        ]
+    );
+}
+
+#[test]
+fn each_boot_has_series_of_its_own_that_begin_at_its_start() {
+    let (_folder, path) = scratch();
+    record(&path, "a", 5000, 60, &[("area", 0..60)]);
+    record(&path, "b", 20, 80, &[("area", 0..80)]);
+    let read = Read::of(&path);
+    assert_eq!(
+        read.lives(),
+        [("area", 0, 60, 100.0, 159.0), ("area", 1, 80, 100.0, 179.0)]
+    );
+    for (_, _, cells) in &read.series {
+        assert!(cells.t_s[0].abs() < 1e-9);
+    }
+    assert_eq!(read.unbroken_points(), [60, 80]);
+}
