@@ -118,6 +118,20 @@ fn hint(error: &rusqlite::Error) -> &'static str {
 }
 
 impl Error {
+    /// Whether the file system cannot give the memory that SQLite shares between processes.
+    pub(crate) fn is_no_shared_memory(&self) -> bool {
+        use rusqlite::ffi::{SQLITE_IOERR_SHMMAP, SQLITE_IOERR_SHMOPEN, SQLITE_IOERR_SHMSIZE};
+        let Self::Sqlite { source, .. } = self else {
+            return false;
+        };
+        source.sqlite_error().is_some_and(|error| {
+            matches!(
+                error.extended_code,
+                SQLITE_IOERR_SHMMAP | SQLITE_IOERR_SHMOPEN | SQLITE_IOERR_SHMSIZE
+            )
+        })
+    }
+
     /// Whether trying again later can help (a full disk, a locked file, an I/O error).
     pub fn is_passing(&self) -> bool {
         use rusqlite::ErrorCode as Code;

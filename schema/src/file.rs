@@ -75,14 +75,56 @@ pub(crate) fn open_to_write(path: &Path, durability: Durability) -> Result<Conne
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(open_error(error)),
     }
-    let empty = fs::metadata(path).map_err(open_error)?.len() == 0;
+    match connect_to_write(path, durability, Sharing::WithReaders) {
+        Err(error) if error.is_no_shared_memory() => {
+            connect_to_write(path, durability, Sharing::Alone)
+        }
+        connected => connected,
+    }
+}
+
+/// Whether others may open the file while it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sharing {
+    /// The index of the log is in memory that is shared with readers and with `mark`.
+    WithReaders,
+    /// It is in this process: on file systems without shared mappings (9p, some network ones).
+    Alone,
+}
+
+fn connect_to_write(
+    path: &Path,
+    durability: Durability,
+    sharing: Sharing,
+) -> Result<Connection, Error> {
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    if !empty {
+    if sharing == Sharing::Alone {
+        connection
+            .pragma_update_and_check(None, "locking_mode", "exclusive", |_| Ok(()))
+            .context(path, "setting up the file")?;
+    }
+    if !is_blank(&connection, path)? {
         check_identity(&connection, path)?;
     }
     set_up_writing(&connection, durability).context(path, "setting up the file")?;
     migrate(&connection, path)?;
     Ok(connection)
+}
+
+/// A file that nothing was written to yet: new, or left by a recorder that was killed at once.
+fn is_blank(connection: &Connection, path: &Path) -> Result<bool, Error> {
+    let tables: rusqlite::Result<i64> =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0));
+    match tables {
+        Ok(tables) => {
+            Ok(tables == 0 && version(connection).context(path, "reading the header")? == 0)
+        }
+        // What is no database is told by the check of its identity.
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) => {
+            Ok(false)
+        }
+        Err(error) => Err(error).context(path, "reading the header"),
+    }
 }
 
 /// Opens a live recording beside its recorder, to put something into it. Neither creates nor migrates.
@@ -186,7 +228,11 @@ fn check_identity(connection: &Connection, path: &Path) -> Result<u32, Error> {
             },
         })?;
     if id != APPLICATION_ID {
-        return Err(not_one(format!("its application_id is {id:#x}")));
+        return Err(not_one(if id == 0 && is_blank(connection, path)? {
+            "nothing was written to it yet".to_owned()
+        } else {
+            format!("its application_id is {id:#x}")
+        }));
     }
     let found = version(connection).context(path, "reading the header")?;
     if found > newest_version() {

@@ -422,3 +422,22 @@ fn of_two_that_begin_at_once_the_second_is_refused() {
     first.begin_tick(TickTime::default()).unwrap();
     first.commit_tick(TickCost::default()).unwrap();
 }
+
+#[test]
+fn a_file_that_was_left_blank_by_a_crash_is_taken_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    // What a kill leaves between the switch to WAL and the first table.
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))
+        .unwrap();
+    drop(db);
+    assert!(std::fs::metadata(&path).unwrap().len() > 0);
+    let refused = Recording::open(&path).map(drop).unwrap_err().to_string();
+    assert!(
+        refused.contains("nothing was written to it yet"),
+        "{refused}"
+    );
+    begin(&path, "b1").end_run(1, "stopped").unwrap();
+    assert_eq!(Recording::open(&path).unwrap().runs().unwrap().len(), 1);
+}
