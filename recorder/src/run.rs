@@ -129,7 +129,7 @@ struct Recorder {
     active: Vec<Active>,
     figures: Figures,
     ticks: u64,
-    last_checkpoint_us: i64,
+    last_checkpoint_us: Option<i64>,
     /// Ticks that could not be written since the last good one, and why.
     lost: Option<(i64, String)>,
     warnings: log::Limited,
@@ -206,7 +206,7 @@ impl Recorder {
             active,
             figures: Figures::default(),
             ticks: 0,
-            last_checkpoint_us: boottime_us(),
+            last_checkpoint_us: None,
             lost: None,
             warnings: log::Limited::default(),
         })
@@ -258,8 +258,10 @@ impl Recorder {
             }
             Err(error) => return Err(error.into()),
         }
-        if begin_us - self.last_checkpoint_us + self.interval_us > CHECKPOINT_US {
-            self.last_checkpoint_us = begin_us;
+        // After the first tick too: a copy of the main file alone is a recording from then on.
+        let due = |last: i64| begin_us - last + self.interval_us > CHECKPOINT_US;
+        if self.last_checkpoint_us.is_none_or(due) {
+            self.last_checkpoint_us = Some(begin_us);
             if let Err(error) = self.writer.checkpoint()
                 && self.warnings.allow()
             {
