@@ -540,19 +540,19 @@ fn daemon(anon: &mut Motion, number: u32, dice: &mut Dice) {
     anon.share = 0.38;
     anon.level = dice.between(2000.0, 30_000.0);
     anon.wander = anon.level * 0.02;
-    match number % 5 {
-        0 => {
+    match number % 10 {
+        0 | 5 => {
             anon.fill = anon.level * dice.between(0.2, 0.8);
             anon.fill_s = dice.between(0.5, 6.0) * HOUR;
         }
-        1 => {
+        1 | 6 => {
             anon.saw = anon.level * 0.4;
             anon.saw_s = dice.between(0.2, 2.0) * HOUR;
         }
-        2 => anon.wave = anon.level * 0.3,
-        3 if number % 2 == 0 => {
+        2 | 7 => anon.wave = anon.level * 0.3,
+        8 => {
             // As many steps down as up: a hundred steps up would be a growth that goes on.
-            anon.step = anon.level * if number % 4 == 0 { 0.4 } else { -0.4 };
+            anon.step = anon.level * if number.is_multiple_of(4) { 0.4 } else { -0.4 };
             anon.step_s = dice.between(1.0, 6.0) * DAY;
         }
         _ => {}
