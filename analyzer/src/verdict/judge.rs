@@ -438,7 +438,10 @@ impl Case<'_> {
         }
         let verdict = self.follow_size_and_time(growth, [persistence, drift], notes);
         match verdict {
-            Verdict::Leak if undecided => Verdict::Suspect,
+            // What may as well not grow at all is no suspect.
+            Verdict::Leak | Verdict::Suspect if undecided && growth.interval.low > 0.0 => {
+                Verdict::Suspect
+            }
             _ if undecided => self.without_leak_shape(),
             verdict => verdict,
         }
@@ -469,8 +472,15 @@ impl Case<'_> {
             &self.cleaned.low[self.cleaned.from..],
         );
         let half = t.len() / 2;
-        let late = stats::median_slope(&t[half..], &low[half..]).unwrap_or(0.0);
-        let late_z = stats::mann_kendall(&low[half..]).z;
+        // A step in the later half is no growth that goes on: it is taken off first. A warm-up is
+        // not, since what is left of it late is what the rule looks for.
+        let going = if growth.shape == Shape::StepLine {
+            &growth.rest[self.cleaned.from..]
+        } else {
+            low
+        };
+        let late = stats::median_slope(&t[half..], &going[half..]).unwrap_or(0.0);
+        let late_z = stats::mann_kendall(&going[half..]).z;
         let share = late / growth.slope;
         let text = format!(
             "the later half grows at {} % of the whole rate",
@@ -524,6 +534,22 @@ impl Case<'_> {
                 text,
             ) {
                 return Verdict::Plateau;
+            }
+        }
+        if growth.shape == Shape::StepLine {
+            let share = growth.size / stats::range(&self.cleaned.low);
+            let text = format!(
+                "growth is {} % of the range, the rest is a step",
+                short(100.0 * share)
+            );
+            if note(
+                "step_share",
+                share,
+                r::STEP_SHARE,
+                share >= r::STEP_SHARE,
+                text,
+            ) {
+                return Verdict::Step;
             }
         }
         if let Some(wave) = &self.cleaned.wave {
@@ -690,6 +716,22 @@ mod tests {
     fn judged(hours: f64, f: impl Fn(f64) -> f64) -> Judgement {
         let (t, v) = made(hours, f);
         judge_blocks(&Blocks::from_samples(&t, &v), &Traits::default())
+    }
+
+    #[test]
+    fn one_large_step_is_no_leak_whatever_creeps_beside_it() {
+        let hours = |i: u32| f64::from(i) / 360.0;
+        let t: Vec<f64> = (0..20_000).map(|i| 10.0 * f64::from(i)).collect();
+        let v: Vec<f64> = (0..20_000_u32)
+            .map(|i| {
+                let step = if i > 13_000 { 8.0 * 1_048_576.0 } else { 0.0 };
+                let creep = (1_800.0 * hours(i) / 4_096.0).floor() * 4_096.0;
+                5e8 + step + creep
+            })
+            .collect();
+        let judgement = judge(&Cells::from_samples(&t, &v), &Traits::default());
+        let called = matches!(judgement.verdict, Verdict::Leak | Verdict::Suspect);
+        assert!(!called, "{:?}", judgement.evidence);
     }
 
     #[test]

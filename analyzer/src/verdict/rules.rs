@@ -69,6 +69,8 @@ rules! {
         "After a warm-up the last quarter has to grow at this share of the quarter before; a warm-up decays.";
     WARMUP_SHARE = 0.05, "warmup_share",
         "Growth beside a warm-up has to reach this share of the range; less is the warm-up's tail.";
+    STEP_SHARE = 0.05, "step_share",
+        "Growth beside a step has to reach this share of the range; less is how a step settles.";
     WAVE_SHARE = 0.25, "wave_share",
         "Growth beside a wave has to reach this share of its height, or the wave's shape explains it.";
     SLOW_WAVE_SHARE = 1.0, "slow_wave_share",
