@@ -141,7 +141,7 @@ impl Recorder {
         let interval_us = i64::try_from(options.interval.as_micros())?;
         let wanted = select(options)?;
         let mut writer = Writer::open(&options.db)?;
-        refuse_if_in_use(&writer, &options.db, &root)?;
+        refuse_if_in_use(&mut writer, &options.db, &root)?;
         let pid = u32::try_from(getpid().as_raw_nonzero().get())?;
         let live = Root::open(Path::new("/"))?;
         let settings = serde_json::json!({
@@ -402,7 +402,7 @@ fn select(options: &Options) -> anyhow::Result<Vec<&'static Source>> {
     Ok(wanted)
 }
 
-fn refuse_if_in_use(writer: &Writer, db: &Path, root: &Root) -> anyhow::Result<()> {
+fn refuse_if_in_use(writer: &mut Writer, db: &Path, root: &Root) -> anyhow::Result<()> {
     let Some(open) = writer.open_run()? else {
         return Ok(());
     };

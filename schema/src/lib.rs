@@ -1,22 +1,27 @@
 //! The recording: its tables, its types, and the only doors that read and write it.
 
+mod beside;
+mod catalogue;
 mod error;
+mod facts;
 mod file;
 mod issue;
 mod reader;
 mod rows;
+mod run;
 mod spec;
+mod sql;
 mod writer;
 
+pub use beside::{copy, mark};
+pub use catalogue::{
+    Boot, Entity, Event, Host, Labels, Metric, Plan, Run, Sample, Source, Tick, WallClock,
+};
 pub use error::Error;
+pub use facts::{BootInfo, HostInfo, OpenRun, RunInfo, SampleState, TickCost, TickTime};
 pub use file::newest_version;
 pub use issue::Issue;
-pub use reader::{
-    Boot, Entity, Event, Host, Labels, Metric, Plan, Recording, Run, Sample, Source, Tick,
-    WallClock, printable,
-};
+pub use reader::{Recording, printable};
 pub use rows::{Label, RowRef, Rows, Value};
 pub use spec::{Kind, MetricSpec, Shape, Spec, Status, Trend, Unit};
-pub use writer::{
-    BootInfo, HostInfo, OpenRun, RunInfo, SampleState, TickCost, TickTime, Writer, copy, mark,
-};
+pub use writer::Writer;
