@@ -5,7 +5,6 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ToSql, params};
 
-use crate::writer::Slot;
 use crate::{Label, MetricSpec, RowRef, Status, TickTime, Value};
 
 pub(crate) fn none_if_no_rows<T>(error: rusqlite::Error) -> rusqlite::Result<Option<T>> {
@@ -79,13 +78,13 @@ pub(crate) fn update_face(
     db: &Connection,
     boot: i64,
     source: &str,
-    slot: &Slot,
+    entity: i64,
     row: &RowRef<'_>,
     time: Option<TickTime>,
 ) -> rusqlite::Result<()> {
     let old: Vec<u8> = db
         .prepare_cached("SELECT name FROM entity WHERE entity = ?")?
-        .query_row([slot.id], |found| match found.get_ref(0)? {
+        .query_row([entity], |found| match found.get_ref(0)? {
             ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Ok(bytes.to_vec()),
             _ => Ok(Vec::new()),
         })?;
@@ -101,7 +100,7 @@ pub(crate) fn update_face(
         )?;
     }
     db.prepare_cached("UPDATE entity SET name = ?, labels = ? WHERE entity = ?")?
-        .execute(params![Name(row.name()), labels_json(row), slot.id])
+        .execute(params![Name(row.name()), labels_json(row), entity])
         .map(drop)
 }
 

@@ -190,7 +190,7 @@ impl Writer {
                 if is_entity {
                     let face = face_of(row);
                     if face != slot.face {
-                        update_face(db, self.boot, source.spec.name, slot, row, self.pending)?;
+                        update_face(db, self.boot, source.spec.name, slot.id, row, self.pending)?;
                         slot.face = face;
                     }
                 }

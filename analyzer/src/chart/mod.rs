@@ -6,7 +6,9 @@
 mod downsample;
 mod draw;
 mod font;
+mod ink;
 mod layout;
+mod legend;
 mod model;
 mod picture;
 mod quantity;

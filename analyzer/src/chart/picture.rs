@@ -4,9 +4,13 @@
 //! thick path into one polygon, whose overlaps leave holes in a saw-tooth.
 
 use super::downsample::{Run, downsample, downsample_layers, usable};
-use super::draw::{Canvas, ChartError, Done, Face, Rgb, SCALE, Size, on_canvas, px};
-use super::font::Cut;
+use super::draw::{Canvas, ChartError, Done, Rgb, SCALE, Size, on_canvas, px};
+use super::ink::{
+    GAP_FILL, GAP_INK, GRID, INK, LABEL, LINES, LONG_TITLE, SMALL, SOFT_INK, SUBTITLE, TITLE,
+    VERMILLION, WHITE, layer_colors,
+};
 use super::layout::{Placed, place_marks, shorten, wrap};
+use super::legend::{NO_SAMPLES, Swatch, draw_legend, draw_stack_legend, stack_legend};
 use super::model::{
     FitPoint, Gap, MAX_LABEL, MAX_MARK, MAX_SENTENCE, MAX_TITLE, Mark, SeriesChart, StackChart,
     ValueRange,
@@ -15,63 +19,8 @@ use super::quantity::{Quantity, Tick};
 use super::text::safe_text;
 use super::time_axis::TimeAxis;
 
-const WHITE: Rgb = Rgb(255, 255, 255);
-const INK: Rgb = Rgb(25, 25, 25);
-const SOFT_INK: Rgb = Rgb(80, 80, 80);
-const GRID: Rgb = Rgb(226, 226, 226);
-const GAP_FILL: Rgb = Rgb(222, 222, 222);
-const GAP_INK: Rgb = Rgb(90, 90, 90);
-
-// The colours of Okabe and Ito, which colour-blind readers can tell apart.
-const BLUE: Rgb = Rgb(0, 114, 178);
-const ORANGE: Rgb = Rgb(230, 159, 0);
-const GREEN: Rgb = Rgb(0, 158, 115);
-const PURPLE: Rgb = Rgb(204, 121, 167);
-const SKY: Rgb = Rgb(86, 180, 233);
-const YELLOW: Rgb = Rgb(240, 228, 66);
-const VERMILLION: Rgb = Rgb(213, 94, 0);
-const GREY: Rgb = Rgb(153, 153, 153);
-
-/// Vermillion is kept for the fit.
-const LINES: [Rgb; 7] = [BLUE, ORANGE, GREEN, PURPLE, SKY, INK, GREY];
-/// Neighbours in a stack differ in lightness as well. Grey is left to the gaps.
-const LAYERS: [Rgb; 7] = [BLUE, ORANGE, SKY, VERMILLION, YELLOW, GREEN, PURPLE];
-/// From the eighth layer on: lighter ones, in an order that keeps them apart from their neighbours.
-const LIGHT_LAYERS: [Rgb; 5] = [
-    light(VERMILLION),
-    light(BLUE),
-    light(GREEN),
-    light(PURPLE),
-    light(ORANGE),
-];
-/// What the legend calls a gap.
-const NO_SAMPLES: &str = "no samples";
-
-/// Most entries that a legend names; the rest is counted.
-const MAX_ENTRIES: usize = 24;
 /// Most upright lines that are drawn with a text.
 const MAX_TEXTS: usize = 64;
-
-const TITLE: Face = Face {
-    em: 25.0,
-    cut: Cut::Bold,
-};
-const LONG_TITLE: Face = Face {
-    em: 20.0,
-    cut: Cut::Bold,
-};
-const SUBTITLE: Face = Face {
-    em: 17.0,
-    cut: Cut::Regular,
-};
-const LABEL: Face = Face {
-    em: 17.0,
-    cut: Cut::Regular,
-};
-const SMALL: Face = Face {
-    em: 15.0,
-    cut: Cut::Regular,
-};
 
 /// Draws one or a few series with their trend.
 ///
@@ -185,37 +134,9 @@ pub fn draw_stack(chart: &StackChart, size: Size) -> Result<Vec<u8>, ChartError>
                 1.0,
             )?;
         }
-        draw_stack_legend(canvas, &plot, &legend)?;
+        draw_stack_legend(canvas, [plot.right, plot.top, plot.bottom], &legend)?;
         plot.draw_over(canvas, &chart.gaps, &uprights)
     })
-}
-
-/// What stands beside a word of the legend.
-#[derive(Debug, Clone, Copy)]
-enum Swatch {
-    Line(Rgb),
-    Area(Rgb),
-    Fit,
-    Total,
-    None,
-}
-
-impl Swatch {
-    const WIDTH: f64 = 28.0 * SCALE;
-
-    fn draw(self, canvas: &mut Canvas, x: f64, baseline: f64) -> Done {
-        let (right, middle) = (x + 22.0 * SCALE, baseline - 12.0);
-        match self {
-            Self::Line(color) => canvas.rect(x, middle - 3.0, right, middle + 3.0, color, 1.0),
-            Self::Total => canvas.rect(x, middle - 2.0, right, middle + 2.0, INK, 1.0),
-            Self::Area(color) => canvas.rect(x, middle - 13.0, right, middle + 13.0, color, 1.0),
-            Self::Fit => {
-                canvas.rect(x, middle - 13.0, right, middle + 13.0, VERMILLION, 0.22)?;
-                canvas.rect(x, middle - 3.0, right, middle + 3.0, VERMILLION, 1.0)
-            }
-            Self::None => Ok(()),
-        }
-    }
 }
 
 /// What stands around a plot.
@@ -725,55 +646,6 @@ fn draw_title(canvas: &mut Canvas, head: &Head, edge: f64, small: bool) -> Resul
     Ok(y + 2.0 * SCALE)
 }
 
-/// Draws the legend in rows; returns where it ends. What finds no room is counted.
-fn draw_legend(
-    canvas: &mut Canvas,
-    legend: &[(Swatch, String)],
-    edge: f64,
-    top: f64,
-    max_rows: usize,
-) -> Result<f64, ChartError> {
-    if legend.is_empty() {
-        return Ok(top);
-    }
-    let room = canvas.width - 2.0 * edge;
-    let space = 22.0 * SCALE;
-    let more_width = LABEL.width("and 9999 more") + space;
-    let (mut x, mut row) = (edge, 0);
-    for (i, (swatch, label)) in legend.iter().enumerate() {
-        let label = shorten(label, room - Swatch::WIDTH - more_width, &|t| {
-            LABEL.width(t)
-        });
-        let width = Swatch::WIDTH + LABEL.width(&label) + space;
-        let is_last = i + 1 == legend.len();
-        let reserve = if row + 1 == max_rows && !is_last {
-            more_width
-        } else {
-            0.0
-        };
-        if x > edge && x + width + reserve > edge + room + space {
-            if row + 1 == max_rows {
-                let rest = format!("and {} more", legend.len() - i);
-                canvas.text(
-                    &rest,
-                    x,
-                    top + LABEL.line() * (row + 1) as f64 - 5.0 * SCALE,
-                    LABEL,
-                    SOFT_INK,
-                )?;
-                break;
-            }
-            row += 1;
-            x = edge;
-        }
-        let baseline = top + LABEL.line() * (row + 1) as f64 - 5.0 * SCALE;
-        swatch.draw(canvas, x, baseline)?;
-        canvas.text(&label, x + Swatch::WIDTH, baseline, LABEL, INK)?;
-        x += width;
-    }
-    Ok(top + LABEL.line() * (row + 1) as f64)
-}
-
 fn footer_notes(canvas: &Canvas, notes: &[String], edge: f64, max_lines: usize) -> Vec<String> {
     let room = canvas.width - 2.0 * edge;
     let wrapped = notes
@@ -782,108 +654,9 @@ fn footer_notes(canvas: &Canvas, notes: &[String], edge: f64, max_lines: usize) 
     wrapped.take(max_lines).collect()
 }
 
-/// The colours of a stack, from the bottom up.
-fn layer_colors() -> impl Iterator<Item = Rgb> {
-    LAYERS.into_iter().chain(LIGHT_LAYERS).cycle()
-}
-
-/// Halfway to white.
-const fn light(Rgb(r, g, b): Rgb) -> Rgb {
-    Rgb(r / 2 + 128, g / 2 + 128, b / 2 + 128)
-}
-
-/// The entries of a stack's legend from the top down, and the width of the strip that they need.
-fn stack_legend(canvas: &Canvas, chart: &StackChart) -> (Vec<(Swatch, String, String)>, f64) {
-    let value = |v: Option<f64>| v.map_or_else(String::new, |v| chart.quantity.format(v));
-    let drawn = chart.drawn();
-    let mut entries: Vec<(Swatch, String, String)> = drawn
-        .iter()
-        .zip(layer_colors())
-        .map(|(layer, color)| {
-            let last = layer
-                .values
-                .iter()
-                .rev()
-                .copied()
-                .flatten()
-                .find_map(usable);
-            (
-                Swatch::Area(color),
-                safe_text(&layer.label, MAX_LABEL),
-                value(last),
-            )
-        })
-        .collect();
-    entries.reverse();
-    if let Some(total) = chart.total.and_then(usable) {
-        entries.insert(0, (Swatch::Total, "total".to_owned(), value(Some(total))));
-    }
-    if !chart.gaps.is_empty() {
-        entries.push((Swatch::Area(GAP_FILL), NO_SAMPLES.to_owned(), String::new()));
-    }
-    let absent = chart.layers.len() - drawn.len();
-    if absent > 0 {
-        entries.push((
-            Swatch::None,
-            format!("not recorded: {absent}"),
-            String::new(),
-        ));
-    }
-    let widest = entries
-        .iter()
-        .map(|(_, l, v)| LABEL.width(l) + LABEL.width(v))
-        .fold(0.0, f64::max);
-    let width = widest + Swatch::WIDTH + 30.0 * SCALE;
-    (entries, width.clamp(0.0, canvas.width * 0.32))
-}
-
-fn draw_stack_legend(
-    canvas: &mut Canvas,
-    plot: &Plot,
-    entries: &[(Swatch, String, String)],
-) -> Done {
-    let left = f64::from(plot.right) + 16.0 * SCALE;
-    let right = canvas.width - 12.0 * SCALE;
-    let heading = "at the end";
-    let mut baseline = f64::from(plot.top) - 8.0 * SCALE;
-    canvas.text(
-        heading,
-        right - SMALL.width(heading),
-        baseline,
-        SMALL,
-        SOFT_INK,
-    )?;
-    let room = f64::from(plot.bottom) - baseline;
-    let fitting = px(room / LABEL.line()).clamp(1, 100).unsigned_abs() as usize;
-    let shown = if entries.len() > fitting.min(MAX_ENTRIES) {
-        fitting.min(MAX_ENTRIES).saturating_sub(1)
-    } else {
-        entries.len()
-    };
-    for (swatch, label, value) in entries.iter().take(shown) {
-        baseline += LABEL.line();
-        swatch.draw(canvas, left, baseline)?;
-        let x = right - LABEL.width(value);
-        let label = shorten(label, x - left - Swatch::WIDTH - 6.0 * SCALE, &|t| {
-            LABEL.width(t)
-        });
-        canvas.text(&label, left + Swatch::WIDTH, baseline, LABEL, INK)?;
-        canvas.text(value, x, baseline, LABEL, INK)?;
-    }
-    if shown < entries.len() {
-        canvas.text(
-            &format!("and {} more", entries.len() - shown),
-            left + Swatch::WIDTH,
-            baseline + LABEL.line(),
-            LABEL,
-            SOFT_INK,
-        )?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::ink::{BLUE, ORANGE};
     use super::super::model::{Layer, Line};
     use super::*;
     use proptest::prelude::*;

@@ -5,9 +5,14 @@
 //! [`points`] reads chosen series again, point by point, for charts.
 
 mod condense;
+mod cursor;
 mod ids;
 mod index;
+mod name;
+mod points;
 mod series;
 
 pub use index::{BootTicks, Coverage, Index, SourceTicks};
-pub use series::{Points, Quantity, SeriesKey, SeriesName, judged_series, points};
+pub use name::{Quantity, SeriesKey, SeriesName};
+pub use points::{Points, points};
+pub use series::judged_series;
