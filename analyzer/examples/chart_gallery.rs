@@ -267,6 +267,7 @@ fn overview(layers: usize) -> StackChart {
             };
             Layer {
                 label: label.to_owned(),
+                unused: label == "free",
                 values: t_s.iter().map(value).collect(),
             }
         })

@@ -2,6 +2,7 @@
 
 use super::draw::{Face, Rgb};
 use super::font::Cut;
+use super::model::Layer;
 
 pub(super) const WHITE: Rgb = Rgb(255, 255, 255);
 pub(super) const INK: Rgb = Rgb(25, 25, 25);
@@ -19,6 +20,9 @@ pub(super) const SKY: Rgb = Rgb(86, 180, 233);
 pub(super) const YELLOW: Rgb = Rgb(240, 228, 66);
 pub(super) const VERMILLION: Rgb = Rgb(213, 94, 0);
 pub(super) const GREY: Rgb = Rgb(153, 153, 153);
+
+/// What nobody uses.
+const UNUSED: Rgb = Rgb(240, 243, 247);
 
 /// Vermillion is kept for the fit.
 pub(super) const LINES: [Rgb; 7] = [BLUE, ORANGE, GREEN, PURPLE, SKY, INK, GREY];
@@ -54,8 +58,18 @@ pub(super) const SMALL: Face = Face {
 };
 
 /// The colours of a stack, from the bottom up.
-pub(super) fn layer_colors() -> impl Iterator<Item = Rgb> {
-    LAYERS.into_iter().chain(LIGHT_LAYERS).cycle()
+pub(super) fn layer_colors(layers: &[&Layer]) -> Vec<Rgb> {
+    let mut colors = LAYERS.into_iter().chain(LIGHT_LAYERS).cycle();
+    layers
+        .iter()
+        .map(|layer| {
+            if layer.unused {
+                UNUSED
+            } else {
+                colors.next().unwrap_or(GREY)
+            }
+        })
+        .collect()
 }
 
 /// Halfway to white.

@@ -98,7 +98,7 @@ pub(super) fn stack_legend(
     let drawn = chart.drawn();
     let mut entries: Vec<(Swatch, String, String)> = drawn
         .iter()
-        .zip(layer_colors())
+        .zip(layer_colors(&drawn))
         .map(|(layer, color)| {
             let last = layer
                 .values

@@ -91,6 +91,8 @@ pub struct Layer {
     pub label: String,
     /// A value for each time of the chart; `None` where nothing was obtained.
     pub values: Vec<Option<f64>>,
+    /// What nobody uses: drawn pale, so that the eye goes to the others.
+    pub unused: bool,
 }
 
 /// How a whole is divided over time.
@@ -546,6 +548,7 @@ mod tests {
     #[test]
     fn a_stack_chart_says_what_it_shows() {
         let layer = |label: &str, values: [Option<f64>; 4]| Layer {
+            unused: false,
             label: label.to_owned(),
             values: values.map(|v| v.map(|v| v * MIB)).to_vec(),
         };

@@ -112,13 +112,14 @@ pub fn draw_stack(chart: &StackChart, size: Size) -> Result<Vec<u8>, ChartError>
             plot.columns(),
             &chart.breaks(),
         );
+        let colors = layer_colors(&chart.drawn());
         for (x, cell) in (plot.left..).zip(&cells) {
             let mut sum = 0.0;
             let mut bottom = plot.y(0.0).round();
-            for (value, color) in cell.iter().flatten().zip(layer_colors()) {
+            for (value, color) in cell.iter().flatten().zip(&colors) {
                 sum += value;
                 let top = plot.y(sum).round();
-                canvas.column(x, top, bottom, color, 1.0)?;
+                canvas.column(x, top, bottom, *color, 1.0)?;
                 bottom = top;
             }
         }
@@ -697,6 +698,7 @@ mod tests {
         let layers = layers
             .into_iter()
             .map(|values| Layer {
+                unused: false,
                 label: "layer".to_owned(),
                 values,
             })

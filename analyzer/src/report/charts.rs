@@ -150,9 +150,12 @@ pub(super) fn draw_overview(
         layers: ledger
             .classes
             .iter()
+            // What was never there (no hugetlb pages on most machines) would only fill the legend.
+            .filter(|class| class.values.iter().flatten().any(|value| *value > 0.0))
             .map(|class| Layer {
                 label: class.name.replace('_', " "),
                 values: class.values.clone(),
+                unused: class.name.starts_with("free"),
             })
             .collect(),
         total: Some(ledger.total),
