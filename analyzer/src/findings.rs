@@ -171,7 +171,8 @@ fn judge_one(
     }))
 }
 
-/// Leaks whose drift is not significant among so many tests become suspects.
+/// Leaks whose drift is not significant among so many tests become suspects, or steady where the
+/// interval of the slope says that they may as well not grow.
 fn control_false_discoveries(judged: &mut [Judged]) {
     let tested: Vec<usize> = (0..judged.len())
         .filter(|at| judged[*at].judgement.p_drift < 1.0)
@@ -186,7 +187,11 @@ fn control_false_discoveries(judged: &mut [Judged]) {
     {
         let judgement = &mut judged[at].judgement;
         if judgement.verdict == Verdict::Leak && !holds {
-            judgement.verdict = Verdict::Suspect;
+            judgement.verdict = if judgement.slope_low_per_s > 0.0 {
+                Verdict::Suspect
+            } else {
+                Verdict::Steady
+            };
         }
     }
 }
