@@ -156,7 +156,7 @@ pub struct Sample {
     pub read_us: Option<i64>,
     /// Bytes read.
     pub bytes: Option<i64>,
-    /// Why there are no values, or not all; see [`Recording::reasons`].
+    /// Why there are no values, or not all; see [`crate::Recording::reasons`].
     pub reason: Option<i64>,
 }
 
