@@ -260,6 +260,11 @@ fn weight(one: &Judged) -> f64 {
     }
 }
 
+fn is_of_same_thing(one: SeriesKey, other: SeriesKey) -> bool {
+    (one.boot, one.source, one.entity) == (other.boot, other.source, other.entity)
+        && (one.entity != 0 || one.metric == other.metric)
+}
+
 fn is_part_of(part: &Judged, total: &Judged) -> bool {
     part.key.boot == total.key.boot
         && !part.name.part_of.is_empty()
@@ -281,11 +286,14 @@ fn fold_totals(judged: &[Judged], findings: &mut Vec<Finding>) {
             .enumerate()
             .filter(|(_, finding)| finding.head != total)
             .filter_map(|(at, finding)| {
-                let of_total: f64 = std::iter::once(&finding.head)
-                    .chain(&finding.explains)
-                    .map(|part| &judged[*part])
-                    .filter(|part| is_part_of(part, &judged[total]))
-                    .map(|part| part.judgement.slope_per_s)
+                // Of a thing that leaks all that grows counts, also what was too little by itself
+                // to be called: the page tables of a process whose anonymous memory leaks.
+                let head = judged[finding.head].key;
+                let of_total: f64 = judged
+                    .iter()
+                    .filter(|one| is_of_same_thing(one.key, head))
+                    .filter(|one| is_part_of(one, &judged[total]))
+                    .map(|one| one.judgement.slope_per_s.max(0.0))
                     .sum();
                 (of_total > 0.0).then_some((at, of_total))
             })
