@@ -1,0 +1,185 @@
+//! One leak is one finding: what mirrors it stands under it, and what does not stays by itself.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+use std::path::Path;
+
+use memsoak_analyze::findings::{Analysis, analyse};
+use memsoak_schema::{
+    BootInfo, HostInfo, Label, MetricSpec, Recording, Rows, RunInfo, SampleState, Shape, Spec,
+    Status, TickCost, TickTime, Trend, Unit, Value, Writer,
+};
+
+static MEMINFO: Spec = Spec {
+    name: "meminfo",
+    paths: &["proc/meminfo"],
+    shape: Shape::Scalars {
+        known: &[
+            MetricSpec::gauge("AnonPages", Unit::Kib).judged(Trend::Total),
+            MetricSpec::gauge("PageTables", Unit::Kib).judged(Trend::Total),
+            MetricSpec::gauge("Percpu", Unit::Kib).judged(Trend::Memory),
+        ],
+        other: |_| MetricSpec::gauge("", Unit::Kib),
+    },
+    interval_s: 0,
+    needs: "",
+    caveats: "",
+    overhead: "",
+};
+
+static SWAPS: Spec = Spec {
+    name: "swaps",
+    paths: &["proc/swaps"],
+    shape: Shape::Entities {
+        columns: &[
+            MetricSpec::gauge("size_kib", Unit::Kib)
+                .judged(Trend::Memory)
+                .part_of("meminfo/AnonPages"),
+            MetricSpec::gauge("used_kib", Unit::Kib)
+                .judged(Trend::Memory)
+                .part_of("meminfo/PageTables"),
+            MetricSpec::gauge("priority", Unit::Count),
+        ],
+    },
+    interval_s: 0,
+    needs: "",
+    caveats: "",
+    overhead: "",
+};
+
+/// What each series holds at a tick: the scalars, and (name, size, used) of each thing.
+type Picture<'a> = (Vec<(&'a str, i64)>, Vec<(&'a str, i64, i64)>);
+
+fn record(path: &Path, ticks: i64, picture: impl Fn(i64) -> Picture<'static>) -> Analysis {
+    let mut writer = Writer::open_for_import(path).unwrap();
+    let run = RunInfo {
+        program: "test".to_owned(),
+        interval_us: 10_000_000,
+        settings: "{}".to_owned(),
+        labels: "{}".to_owned(),
+        ..RunInfo::default()
+    };
+    let boot = BootInfo {
+        boot_id: "b".to_owned(),
+        page_bytes: 4096,
+        user_hz: 100,
+        ..BootInfo::default()
+    };
+    writer
+        .begin_run(&HostInfo::default(), &boot, &run, &[&MEMINFO, &SWAPS])
+        .unwrap();
+    let ok = SampleState {
+        status: Status::Ok,
+        reason: None,
+        read_us: None,
+        bytes: None,
+    };
+    let mut rows = Rows::default();
+    for tick in 0..ticks {
+        let (scalars, things) = picture(tick);
+        writer
+            .begin_tick(TickTime {
+                boottime_us: tick * 10_000_000,
+                ..TickTime::default()
+            })
+            .unwrap();
+        rows.clear();
+        for (key, value) in scalars {
+            rows.scalar(key.as_bytes(), value);
+        }
+        writer.write_sample(0, &ok, Some(&rows)).unwrap();
+        rows.clear();
+        for (name, size, used) in things {
+            let values = [Value::Int(size), Value::Int(used), Value::Null];
+            rows.entity(name.as_bytes(), name.as_bytes(), &values);
+            rows.label("kind", Label::Bytes(b"made up"));
+        }
+        writer.write_sample(1, &ok, Some(&rows)).unwrap();
+        writer.commit_tick(TickCost::default()).unwrap();
+    }
+    writer.end_run(ticks * 10_000_000, "done").unwrap();
+    analyse(&Recording::open(path).unwrap(), |_| {}).unwrap()
+}
+
+/// Each finding's series with those under it.
+fn told(analysis: &Analysis) -> Vec<(String, Vec<String>)> {
+    let name = |at: usize| analysis.judged[at].name.id.clone();
+    analysis
+        .findings
+        .iter()
+        .map(|finding| {
+            let mut explains: Vec<String> = finding.explains.iter().map(|at| name(*at)).collect();
+            explains.sort();
+            (name(finding.head), explains)
+        })
+        .collect()
+}
+
+#[test]
+fn a_total_stands_under_the_part_that_explains_it_and_alone_where_nothing_does() {
+    let dir = tempfile::tempdir().unwrap();
+    // "leaker" takes 40 KiB a tick; AnonPages grows with it. PageTables grows by 8 KiB a tick, of
+    // which the leaker has one: its owner is elsewhere. "steady" only wobbles.
+    let analysis = record(&dir.path().join("a.db"), 400, |tick| {
+        let wobble = (tick * 37) % 11;
+        (
+            vec![
+                ("AnonPages", 90_000 + 40 * tick + wobble),
+                ("PageTables", 900 + 8 * tick),
+                ("Percpu", 512),
+            ],
+            vec![
+                ("leaker", 1_000 + 40 * tick, 100 + tick),
+                ("steady", 50_000 + wobble, 200),
+            ],
+        )
+    });
+    assert_eq!(analysis.verdict(), "leak");
+    assert_eq!(
+        told(&analysis),
+        vec![
+            (
+                "swaps/leaker/size_bytes".to_owned(),
+                vec![
+                    "meminfo/AnonPages".to_owned(),
+                    "swaps/leaker/used_bytes".to_owned(),
+                ],
+            ),
+            ("meminfo/PageTables".to_owned(), vec![]),
+        ]
+    );
+    let first = &analysis.findings[0];
+    assert!(first.share_of_growth.is_some_and(|share| share > 0.95));
+}
+
+#[test]
+fn two_leaks_are_two_findings_the_larger_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let analysis = record(&dir.path().join("a.db"), 400, |tick| {
+        (
+            vec![("AnonPages", 90_000 + 30 * tick), ("Percpu", 512)],
+            vec![
+                ("small", 1_000 + 10 * tick, 7),
+                ("large", 1_000 + 20 * tick, 7),
+            ],
+        )
+    });
+    let heads: Vec<String> = told(&analysis).into_iter().map(|(head, _)| head).collect();
+    assert_eq!(heads, ["swaps/large/size_bytes", "swaps/small/size_bytes"]);
+}
+
+#[test]
+fn nothing_that_grows_is_clean_and_too_few_ticks_are_inconclusive() {
+    let dir = tempfile::tempdir().unwrap();
+    let flat = |tick: i64| -> Picture<'static> {
+        (
+            vec![("AnonPages", 90_000 + (tick * 37) % 11)],
+            vec![("steady", 50_000 - (tick * 13) % 7, 7)],
+        )
+    };
+    let analysis = record(&dir.path().join("a.db"), 400, flat);
+    assert_eq!(analysis.verdict(), "clean");
+    let analysis = record(&dir.path().join("b.db"), 20, flat);
+    assert_eq!(analysis.verdict(), "inconclusive");
+    assert!(analysis.findings.is_empty());
+}
