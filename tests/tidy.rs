@@ -126,7 +126,7 @@ fn each_crate_depends_on_what_it_is_meant_to() {
             "memsoak-analyze: anyhow chrono clap csv dejavu flate2 image indicatif memsoak-schema \
              plotters serde serde_json statrs thiserror; tests: insta proptest tempfile",
             "memsoak-record: anyhow chrono clap humantime memsoak-schema rustix serde_json \
-             signal-hook thiserror; tests: proptest tempfile",
+             signal-hook thiserror; tests: divan proptest tempfile",
             "memsoak-schema: rusqlite serde_json thiserror; tests: rusqlite tempfile",
             "memsoak: anyhow memsoak-analyze memsoak-record memsoak-schema; \
              tests: rusqlite serde_json tempfile",

@@ -1,0 +1,65 @@
+//! What parsing costs, source by source, on the files of a busy machine (`cargo bench -p memsoak-record`).
+//!
+//! Over nine tenths of a tick are the kernel's; this watches the rest.
+
+use std::path::{Path, PathBuf};
+
+use divan::Bencher;
+use divan::counter::BytesCount;
+use memsoak_record::source::{Parse, Reader, SOURCES};
+use memsoak_schema::Rows;
+
+fn main() {
+    divan::main();
+}
+
+/// The sources of text files, by name.
+fn names() -> Vec<&'static str> {
+    SOURCES
+        .iter()
+        .filter(|source| matches!(source.reader, Reader::Files(_)))
+        .map(|source| source.spec.name)
+        .collect()
+}
+
+fn capture() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/captures/6.18-x86_64-microvm/t0")
+}
+
+/// A source's parser and those of its files that were captured, with their places.
+struct Texts {
+    parse: Parse,
+    files: Vec<(usize, Vec<u8>)>,
+}
+
+fn texts_of(name: &str) -> Option<Texts> {
+    let source = SOURCES.iter().find(|source| source.spec.name == name)?;
+    let Reader::Files(parse) = source.reader else {
+        return None;
+    };
+    let paths = source.spec.paths.iter().enumerate();
+    let files: Vec<_> = paths
+        .filter_map(|(file, path)| Some((file, std::fs::read(capture().join(path)).ok()?)))
+        .collect();
+    assert!(
+        !files.is_empty(),
+        "no capture of {name}: nothing would be measured"
+    );
+    Some(Texts { parse, files })
+}
+
+#[divan::bench(args = names())]
+fn parse(bencher: Bencher<'_, '_>, name: &str) {
+    let Some(texts) = texts_of(name) else {
+        return;
+    };
+    let bytes: usize = texts.files.iter().map(|(_, text)| text.len()).sum();
+    let mut rows = Rows::default();
+    bencher.counter(BytesCount::new(bytes)).bench_local(|| {
+        rows.clear();
+        for (file, text) in &texts.files {
+            divan::black_box((texts.parse)(divan::black_box(text), *file, &mut rows));
+        }
+        rows.len()
+    });
+}
