@@ -162,7 +162,12 @@ fn judge_one(
         traits.floor = 0.0;
     }
     traits.reclaimable |= name.reclaimable;
-    traits.planned_span_s = index.boots.get(key.boot).and_then(|boot| boot.planned_s);
+    // A life that covers less than half of what was watched, or was to be watched, is a suspect at
+    // most: a job that grew and ended gave its memory back, and a young one may still be warming up.
+    traits.planned_span_s = index
+        .boots
+        .get(key.boot)
+        .map(|boot| boot.planned_s.unwrap_or(0.0).max(boot.span_s()));
     let judgement = judge(cells, &traits);
     Ok(Some(Judged {
         key,

@@ -169,6 +169,20 @@ fn two_leaks_are_two_findings_the_larger_first() {
 }
 
 #[test]
+fn a_job_that_grew_and_ended_is_a_suspect_at_most() {
+    let dir = tempfile::tempdir().unwrap();
+    let analysis = record(&dir.path().join("a.db"), 400, |tick| {
+        let mut things = vec![("steady", 50_000, 7)];
+        if tick < 120 {
+            things.push(("job", 1_000 + 40 * tick, 7));
+        }
+        (vec![("AnonPages", 90_000), ("Percpu", 512)], things)
+    });
+    assert_eq!(analysis.verdict(), "suspect");
+    assert_eq!(told(&analysis)[0].0, "swaps/job/size_bytes");
+}
+
+#[test]
 fn nothing_that_grows_is_clean_and_too_few_ticks_are_inconclusive() {
     let dir = tempfile::tempdir().unwrap();
     let flat = |tick: i64| -> Picture<'static> {
