@@ -222,7 +222,12 @@ impl Recorder {
         if due.late_us * 10 > self.interval_us {
             self.figures.late_ticks += 1;
         }
-        self.measure();
+        self.figures.cpu_us = begin_cpu;
+        self.figures.held_descriptors = self
+            .active
+            .iter()
+            .map(|active| active.sampler.held_descriptors() as u64)
+            .sum();
         let lost = self.lost.as_ref().map_or(0, |(count, _)| *count);
         let time = TickTime {
             boottime_us: begin_us,
@@ -322,6 +327,7 @@ impl Recorder {
             let moment = Moment {
                 root: &self.root,
                 full: self.writer.wants_keyframe(place),
+                db: &self.db,
                 own: &self.figures,
             };
             let outcome = active.sampler.sample(&moment, &mut active.rows);
@@ -345,23 +351,6 @@ impl Recorder {
             });
         }
         taken
-    }
-
-    fn measure(&mut self) {
-        let size = |path: &Path| std::fs::metadata(path).ok().map(|meta| meta.len());
-        let mut log_path = self.db.clone().into_os_string();
-        log_path.push("-wal");
-        self.figures.cpu_us = cpu_us().unsigned_abs();
-        self.figures.rss_pages = std::fs::read_to_string("/proc/self/statm")
-            .ok()
-            .and_then(|text| text.split(' ').nth(1)?.parse().ok());
-        self.figures.file_bytes = size(&self.db);
-        self.figures.log_bytes = size(Path::new(&log_path));
-        self.figures.held_descriptors = self
-            .active
-            .iter()
-            .map(|active| active.sampler.held_descriptors() as u64)
-            .sum();
     }
 
     fn finish(self, why: &str) -> anyhow::Result<()> {

@@ -26,6 +26,8 @@ pub mod zoneinfo;
 mod fixtures;
 mod text;
 
+use std::path::Path;
+
 use memsoak_schema::{Issue, Rows, Spec, Status};
 
 use crate::root::Root;
@@ -70,7 +72,9 @@ pub struct Moment<'a> {
     pub root: &'a Root,
     /// Every row is wanted, not only what changed.
     pub full: bool,
-    /// What the recording costs by itself.
+    /// The recording.
+    pub db: &'a Path,
+    /// What the run knows of itself.
     pub own: &'a recorder::Figures,
 }
 

@@ -558,6 +558,7 @@ mod tests {
             &Moment {
                 root: &root,
                 full,
+                db: Path::new("soak.db"),
                 own: &Figures::default(),
             },
             &mut rows,

@@ -1,7 +1,10 @@
 //! What the recording costs by itself.
 
+use std::path::Path;
+
 use memsoak_schema::{MetricSpec, Rows, Shape, Spec, Status, Trend, Unit};
 
+use super::process_text::parse_statm;
 use super::{Moment, Outcome, Sampler, Setup};
 
 /// The description of the source.
@@ -31,13 +34,7 @@ pub static SPEC: Spec = Spec {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Figures {
     /// CPU time since the start, in us.
-    pub cpu_us: u64,
-    /// Resident pages.
-    pub rss_pages: Option<u64>,
-    /// Size of the recording's main file.
-    pub file_bytes: Option<u64>,
-    /// Size of its log.
-    pub log_bytes: Option<u64>,
+    pub cpu_us: i64,
     /// Descriptors held on processes.
     pub held_descriptors: u64,
     /// Ticks that began later than a tenth of the interval.
@@ -58,10 +55,18 @@ pub fn sampler(_: &Setup) -> Box<dyn Sampler> {
 impl Sampler for Own {
     fn sample(&mut self, moment: &Moment<'_>, rows: &mut Rows) -> Outcome {
         let own = moment.own;
+        let size = |path: &Path| std::fs::metadata(path).ok().map(|meta| meta.len());
+        let mut log = moment.db.as_os_str().to_owned();
+        log.push("-wal");
+        // Its own process is the running machine's, whatever root is read.
+        let rss_pages = std::fs::read("/proc/self/statm")
+            .ok()
+            .and_then(|text| parse_statm(&text))
+            .map(|statm| statm.resident_pages);
         rows.scalar(b"cpu_us", own.cpu_us);
-        rows.scalar(b"rss", own.rss_pages);
-        rows.scalar(b"file_bytes", own.file_bytes);
-        rows.scalar(b"log_bytes", own.log_bytes);
+        rows.scalar(b"rss", rss_pages);
+        rows.scalar(b"file_bytes", size(moment.db));
+        rows.scalar(b"log_bytes", size(Path::new(&log)));
         rows.scalar(b"held_descriptors", own.held_descriptors);
         rows.scalar(b"late_ticks", own.late_ticks);
         rows.scalar(b"missed_ticks", own.missed_ticks);
