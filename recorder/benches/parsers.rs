@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use divan::Bencher;
 use divan::counter::BytesCount;
-use memsoak_record::source::{Parse, Reader, SOURCES};
+use memsoak_record::source::{Parse, SOURCES};
 use memsoak_schema::Rows;
 
 fn main() {
@@ -17,7 +17,7 @@ fn main() {
 fn names() -> Vec<&'static str> {
     SOURCES
         .iter()
-        .filter(|source| matches!(source.reader, Reader::Files(_)))
+        .filter(|source| source.parse().is_some())
         .map(|source| source.spec.name)
         .collect()
 }
@@ -34,9 +34,7 @@ struct Texts {
 
 fn texts_of(name: &str) -> Option<Texts> {
     let source = SOURCES.iter().find(|source| source.spec.name == name)?;
-    let Reader::Files(parse) = source.reader else {
-        return None;
-    };
+    let parse = source.parse()?;
     let paths = source.spec.paths.iter().enumerate();
     let files: Vec<_> = paths
         .filter_map(|(file, path)| Some((file, std::fs::read(capture().join(path)).ok()?)))

@@ -159,6 +159,7 @@ impl Recorder {
             .iter()
             .map(|(key, value)| (key.clone(), value.clone().into()))
             .collect();
+        let started_us = boottime_us();
         let specs: Vec<&'static Spec> = wanted.iter().map(|source| source.spec).collect();
         writer.begin_run(
             &host::read_host(&root),
@@ -168,7 +169,7 @@ impl Recorder {
                 pid,
                 pid_start: host::start_ticks(&live, pid).unwrap_or(0),
                 uid: geteuid().as_raw(),
-                started_us: boottime_us(),
+                started_us,
                 interval_us,
                 settings: settings.to_string(),
                 labels: serde_json::Value::Object(labels).to_string(),
@@ -178,6 +179,7 @@ impl Recorder {
         let setup = Setup {
             interval_us: interval_us.unsigned_abs(),
             held_processes: held_processes(&root),
+            since_us: writer.recorded_until_us()?.unwrap_or(started_us),
         };
         let active = wanted
             .into_iter()
@@ -295,8 +297,9 @@ impl Recorder {
         }
         for Taken { place, state, plan } in taken {
             let rows = &self.active[place].rows;
-            let rows = state.status.has_values().then_some(rows);
-            self.writer.write_sample(place, &state, rows)?;
+            let values = state.status.has_values().then_some(rows);
+            self.writer.write_sample(place, &state, values)?;
+            self.writer.write_happenings(place, rows)?;
             if let Some((interval_us, reason)) = plan {
                 self.writer.write_plan(place, interval_us, &reason)?;
             }
@@ -304,7 +307,11 @@ impl Recorder {
         self.writer.commit_tick(TickCost {
             took_us: boottime_us() - begin_us,
             cpu_us: cpu_us() - begin_cpu,
-        })
+        })?;
+        for active in &mut self.active {
+            active.rows.clear_happenings();
+        }
+        Ok(())
     }
 
     /// Reads the sources that are due.

@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use memsoak_record::source::{Reader, SOURCES};
+use memsoak_record::source::SOURCES;
 use memsoak_schema::{
     BootInfo, Error, HostInfo, Kind, Label, Rows, RunInfo, SampleState, Shape, Status, TickCost,
     TickTime, Value, Writer,
@@ -284,8 +284,8 @@ impl Machine {
         let mut dice = Dice(soak.seed.into());
         let tables = SOURCES
             .iter()
-            .map(|source| match source.reader {
-                Reader::Files(parse) => {
+            .map(|source| match source.parse() {
+                Some(parse) => {
                     let mut captured = Rows::default();
                     for (file, path) in source.spec.paths.iter().enumerate() {
                         let path = capture().join(path);
@@ -295,7 +295,7 @@ impl Machine {
                     }
                     table(source.spec.name, captured, &source.spec.shape, &mut dice)
                 }
-                Reader::Own(_) => {
+                None => {
                     let mut rows = Rows::default();
                     if matches!(source.spec.shape, Shape::Scalars { .. }) {
                         for metric in source.spec.metrics() {

@@ -14,6 +14,7 @@ pub mod pressure;
 pub mod process;
 pub mod process_text;
 pub mod recorder;
+pub mod shm;
 pub mod slabinfo;
 pub mod sockstat;
 pub mod stat;
@@ -43,6 +44,8 @@ pub type Parse = fn(text: &[u8], file: usize, rows: &mut Rows) -> Vec<Issue>;
 pub enum Reader {
     /// Whole text files on held descriptors.
     Files(Parse),
+    /// A text file, with something of its own around the reading.
+    Around(Parse, fn(&Setup) -> Box<dyn Sampler>),
     /// Something of its own.
     Own(fn(&Setup) -> Box<dyn Sampler>),
 }
@@ -63,6 +66,9 @@ pub struct Setup {
     pub interval_us: u64,
     /// How many descriptors may be held open on processes.
     pub held_processes: usize,
+    /// Since when the kernel's log is taken, in us of CLOCK_BOOTTIME: the last tick of the boot in
+    /// the recording, or the start of the run.
+    pub since_us: i64,
 }
 
 /// What a sampler is told at each tick.
@@ -105,7 +111,15 @@ impl Source {
     pub fn sampler(&self, setup: &Setup) -> Box<dyn Sampler> {
         match self.reader {
             Reader::Files(parse) => Box::new(files::Files::new(self.spec, parse)),
-            Reader::Own(make) => make(setup),
+            Reader::Around(_, make) | Reader::Own(make) => make(setup),
+        }
+    }
+
+    /// The parser of its text; `None` where it has readers of its own.
+    pub fn parse(&self) -> Option<Parse> {
+        match self.reader {
+            Reader::Files(parse) | Reader::Around(parse, _) => Some(parse),
+            Reader::Own(_) => None,
         }
     }
 }
@@ -126,6 +140,7 @@ pub static SOURCES: &[Source] = &[
     files(&stat::SPEC, stat::parse),
     files(&nodestat::SPEC, nodestat::parse),
     own(&process::SPEC, process::sampler),
+    own(&shm::SPEC, shm::sampler),
     files(&vmallocinfo::SPEC, vmallocinfo::parse),
     files(&pagetypeinfo::SPEC, pagetypeinfo::parse),
     own(&recorder::SPEC, recorder::sampler),
