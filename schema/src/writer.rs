@@ -8,7 +8,8 @@ use rusqlite::{Connection, params};
 
 use crate::file::{self, Context, Durability};
 use crate::sql::{
-    Bound, face_of, insert_entity, insert_event, insert_metric, none_if_no_rows, status_code, update_face,
+    Bound, face_of, insert_entity, insert_event, insert_metric, none_if_no_rows, status_code,
+    update_face,
 };
 use crate::{Error, RowRef, Rows, SampleState, Shape, Spec, TickCost, TickTime, Value};
 

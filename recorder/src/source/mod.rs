@@ -8,6 +8,7 @@ pub mod files;
 pub mod fs;
 pub mod loadavg;
 pub mod meminfo;
+pub mod modules;
 pub mod nodestat;
 pub mod pagetypeinfo;
 pub mod pressure;
@@ -19,6 +20,8 @@ pub mod slabinfo;
 pub mod sockstat;
 pub mod stat;
 pub mod swaps;
+pub mod sysvshm;
+pub mod tmpfs;
 pub mod vmallocinfo;
 pub mod vmstat;
 pub mod zoneinfo;
@@ -141,6 +144,9 @@ pub static SOURCES: &[Source] = &[
     files(&nodestat::SPEC, nodestat::parse),
     own(&process::SPEC, process::sampler),
     own(&shm::SPEC, shm::sampler),
+    files(&sysvshm::SPEC, sysvshm::parse),
+    own(&tmpfs::SPEC, tmpfs::sampler),
+    around(&modules::SPEC, modules::parse, modules::sampler),
     files(&vmallocinfo::SPEC, vmallocinfo::parse),
     files(&pagetypeinfo::SPEC, pagetypeinfo::parse),
     own(&recorder::SPEC, recorder::sampler),
@@ -150,6 +156,13 @@ const fn files(spec: &'static Spec, parse: Parse) -> Source {
     Source {
         spec,
         reader: Reader::Files(parse),
+    }
+}
+
+const fn around(spec: &'static Spec, parse: Parse, make: fn(&Setup) -> Box<dyn Sampler>) -> Source {
+    Source {
+        spec,
+        reader: Reader::Around(parse, make),
     }
 }
 

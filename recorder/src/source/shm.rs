@@ -345,16 +345,18 @@ fn put(holders: &BTreeMap<u32, Holder>, rows: &mut Rows) {
     let mut key = Vec::new();
     for (pid, holder) in holders {
         let age = (holder.start_ticks, *pid);
-        let mut sums: BTreeMap<&Group, [u64; 3]> = BTreeMap::new();
+        let mut sums: BTreeMap<&Group, (u64, [u64; 3])> = BTreeMap::new();
         for held in &holder.files {
-            let [files, bytes, held_bytes] = sums.entry(&held.group).or_default();
+            let device = held.file.0;
+            let (_, sums) = sums.entry(&held.group).or_insert((device, [0; 3]));
+            let [files, bytes, held_bytes] = sums;
             *files += 1;
             *held_bytes += held.bytes;
             if owners.get(&held.file) == Some(&age) {
                 *bytes += held.bytes;
             }
         }
-        for ((kind, name), sums) in sums {
+        for ((kind, name), (device, sums)) in sums {
             key.clear();
             let _ = write!(key, "{pid}.{}.", holder.start_ticks);
             key.extend_from_slice(kind.word());
@@ -364,6 +366,8 @@ fn put(holders: &BTreeMap<u32, Holder>, rows: &mut Rows) {
             rows.label("pid", Label::Int(i64::from(*pid)));
             rows.label("kind", Label::Bytes(kind.word()));
             rows.label("file", Label::Bytes(name));
+            let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+            rows.label("dev", Label::Bytes(format!("{major}:{minor}").as_bytes()));
         }
     }
 }
@@ -399,10 +403,7 @@ mod tests {
             named("/dev/shm/ring.0042.3"),
             of(Kind::Named, "/dev/shm/ring.#.#")
         );
-        assert_eq!(
-            named("/tmp/#4711 (deleted)"),
-            of(Kind::Deleted, "/tmp/##")
-        );
+        assert_eq!(named("/tmp/#4711 (deleted)"), of(Kind::Deleted, "/tmp/##"));
         for other in [
             "socket:[1234]",
             "pipe:[7]",
@@ -436,7 +437,10 @@ mod tests {
     #[test]
     fn a_file_that_a_parent_and_its_child_hold_counts_once_with_the_parent() {
         let holders = BTreeMap::from([
-            (5, holder(900, &[(1, 4096, "memfd:a"), (3, 8192, "memfd:a")])),
+            (
+                5,
+                holder(900, &[(1, 4096, "memfd:a"), (3, 8192, "memfd:a")]),
+            ),
             (
                 77,
                 holder(
@@ -466,6 +470,7 @@ mod tests {
                 ("pid", Label::Int(5)),
                 ("kind", Label::Bytes(b"memfd")),
                 ("file", Label::Bytes(b"memfd:a")),
+                ("dev", Label::Bytes(b"0:1")),
             ]
         );
     }
