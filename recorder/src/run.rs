@@ -159,7 +159,6 @@ impl Recorder {
             .iter()
             .map(|(key, value)| (key.clone(), value.clone().into()))
             .collect();
-        let started_us = boottime_us();
         let specs: Vec<&'static Spec> = wanted.iter().map(|source| source.spec).collect();
         writer.begin_run(
             &host::read_host(&root),
@@ -169,7 +168,7 @@ impl Recorder {
                 pid,
                 pid_start: host::start_ticks(&live, pid).unwrap_or(0),
                 uid: geteuid().as_raw(),
-                started_us,
+                started_us: boottime_us(),
                 interval_us,
                 settings: settings.to_string(),
                 labels: serde_json::Value::Object(labels).to_string(),
@@ -179,7 +178,7 @@ impl Recorder {
         let setup = Setup {
             interval_us: interval_us.unsigned_abs(),
             held_processes: held_processes(&root),
-            since_us: writer.recorded_until_us()?.unwrap_or(started_us),
+            recorded_until_us: writer.recorded_until_us()?,
         };
         let active = wanted
             .into_iter()

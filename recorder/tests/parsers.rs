@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use memsoak_record::source::kmsg_text::{Fold, Record, parse_record};
 use memsoak_record::source::process_text::{parse_stat, parse_statm, parse_status};
+use memsoak_record::source::tmpfs::parse_mounts;
 use memsoak_record::source::{Parse, SOURCES};
 use memsoak_schema::{Issue, Label, Rows, Shape, Spec, Value};
 use proptest::prelude::*;
@@ -646,6 +648,21 @@ fn parse_everything(text: &[u8]) {
             check_rows(spec, &rows);
         }
     }
+    let mut fold = Fold::default();
+    for line in text.split(|byte| *byte == b'\n') {
+        parse_record(line)
+            .iter()
+            .for_each(|record| fold.take(record));
+        let record = parse_record(b"4,1,2,-;").unwrap();
+        let text = line.to_vec();
+        fold.take(&Record { text, ..record });
+    }
+    fold.close();
+    assert!(
+        fold.drain()
+            .all(|report| report.happening.text.len() < 1 << 16)
+    );
+    let _ = parse_mounts(text);
     let _ = parse_statm(text);
     let _ = parse_status(text);
     let _ = parse_stat(text);
@@ -707,6 +724,21 @@ const WORDS: &[&str] = &[
     ")",
     "\\04",
     "start_pfn: 1",
+    " - tmpfs ",
+    "0:23",
+    "4,1,2,-;",
+    " invoked oom-killer: ",
+    "gfp_mask=",
+    "order=",
+    "Killed process ",
+    " total-vm:",
+    "BUG: KASAN: ",
+    " in ",
+    "Mem-Info:",
+    " pages reserved",
+    "kmemleak: ",
+    " new suspected memory leaks",
+    " taints kernel",
     "\0",
 ];
 

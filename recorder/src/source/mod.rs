@@ -6,6 +6,8 @@
 pub mod buddyinfo;
 pub mod files;
 pub mod fs;
+pub mod kmsg;
+pub mod kmsg_text;
 pub mod loadavg;
 pub mod meminfo;
 pub mod modules;
@@ -69,9 +71,8 @@ pub struct Setup {
     pub interval_us: u64,
     /// How many descriptors may be held open on processes.
     pub held_processes: usize,
-    /// Since when the kernel's log is taken, in us of CLOCK_BOOTTIME: the last tick of the boot in
-    /// the recording, or the start of the run.
-    pub since_us: i64,
+    /// The last tick of this boot in a recording that is continued, in us of CLOCK_BOOTTIME.
+    pub recorded_until_us: Option<i64>,
 }
 
 /// What a sampler is told at each tick.
@@ -149,6 +150,7 @@ pub static SOURCES: &[Source] = &[
     around(&modules::SPEC, modules::parse, modules::sampler),
     files(&vmallocinfo::SPEC, vmallocinfo::parse),
     files(&pagetypeinfo::SPEC, pagetypeinfo::parse),
+    own(&kmsg::SPEC, kmsg::sampler),
     own(&recorder::SPEC, recorder::sampler),
 ];
 

@@ -582,7 +582,7 @@ mod tests {
         Setup {
             interval_us: 1_000_000,
             held_processes,
-            since_us: 0,
+            recorded_until_us: None,
         }
     }
 

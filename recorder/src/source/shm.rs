@@ -175,7 +175,7 @@ impl Shm {
                 return;
             }
         };
-        let mut found: Vec<(Kind, Vec<u8>, (u64, u64), u64)> = Vec::new();
+        let mut found = Vec::new();
         if read_files(&folder, pass, &mut found).is_err() || found.is_empty() {
             return;
         }
@@ -191,29 +191,28 @@ impl Shm {
             names: before
                 .filter(|before| before.start_ticks == stat.start_ticks)
                 .map_or_else(Vec::new, |before| before.names),
-            files: Vec::with_capacity(found.len()),
+            files: Vec::new(),
         };
-        for (kind, name, file, bytes) in found {
-            let group = holder.group(kind, name);
-            holder.files.push(Held { file, bytes, group });
+        for held in &mut found {
+            holder.put_in_group(&mut held.group);
         }
+        holder.files = found;
         self.holders.insert(pid, holder);
     }
 }
 
 impl Holder {
-    /// The name under which a file is counted. The first names that a process shows stay, so that a
-    /// row does not change its meaning.
-    fn group(&mut self, kind: Kind, name: Vec<u8>) -> Group {
-        let group = (kind, name);
-        if self.names.contains(&group) {
-            return group;
+    /// Settles the name under which a file is counted. The first names that a process shows stay, so
+    /// that a row does not change its meaning.
+    fn put_in_group(&mut self, group: &mut Group) {
+        if self.names.contains(group) {
+            return;
         }
         if self.names.len() < MOST_NAMES {
             self.names.push(group.clone());
-            return group;
+        } else {
+            group.1 = b"others".to_vec();
         }
-        (kind, b"others".to_vec())
     }
 }
 
@@ -233,11 +232,7 @@ fn pids(root: &Root) -> Result<Vec<u32>, Errno> {
 }
 
 /// The distinct files on tmpfs among the descriptors in a folder.
-fn read_files(
-    folder: &OwnedFd,
-    pass: &mut Pass,
-    found: &mut Vec<(Kind, Vec<u8>, (u64, u64), u64)>,
-) -> Result<(), Errno> {
+fn read_files(folder: &OwnedFd, pass: &mut Pass, found: &mut Vec<Held>) -> Result<(), Errno> {
     let mut buffer = [MaybeUninit::uninit(); 8 * 1024];
     let mut target = [MaybeUninit::uninit(); 512];
     let mut entries = RawDir::new(folder, &mut buffer);
@@ -263,7 +258,7 @@ fn read_files(
             }
             Err(_) => continue, // closed meanwhile
         };
-        let Some((kind, name_of_file)) = classify(link) else {
+        let Some(group) = classify(link) else {
             continue;
         };
         let Ok(stat) = rustix::fs::statat(folder, name, AtFlags::empty()) else {
@@ -281,7 +276,7 @@ fn read_files(
         if on_tmpfs && seen.insert(file) {
             // Blocks of 512 bytes, whatever the block size (stat(2)).
             let bytes = u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
-            found.push((kind, name_of_file, file, bytes));
+            found.push(Held { file, bytes, group });
         }
     }
     Ok(())
@@ -293,7 +288,7 @@ fn is_on_tmpfs(file: impl AsFd) -> bool {
 
 /// What the link of a descriptor says of a file that may be on tmpfs: its kind, and its name with
 /// numbers folded.
-fn classify(link: &[u8]) -> Option<(Kind, Vec<u8>)> {
+fn classify(link: &[u8]) -> Option<Group> {
     if !link.starts_with(b"/") {
         return None; // a pipe, a socket, an eventfd
     }
@@ -478,15 +473,21 @@ mod tests {
     #[test]
     fn a_process_that_makes_up_names_has_a_bounded_number_of_rows() {
         let mut holder = holder(1, &[]);
-        for letters in ["a", "b"].iter().cycle().take(40).enumerate() {
-            let name = format!("memfd:{}", letters.1.repeat(letters.0 + 1));
-            let _ = holder.group(Kind::Memfd, name.into_bytes());
+        let mut name_of = |name: String| {
+            let mut group = (Kind::Memfd, name.into_bytes());
+            holder.put_in_group(&mut group);
+            String::from_utf8(group.1).unwrap()
+        };
+        for length in 1..=40 {
+            let name = "a".repeat(length);
+            let shown = if length <= MOST_NAMES {
+                &name
+            } else {
+                "others"
+            };
+            assert_eq!(name_of(name.clone()), shown);
         }
-        assert_eq!(holder.names.len(), MOST_NAMES);
-        let again = holder.group(Kind::Memfd, b"memfd:a".to_vec());
-        assert_eq!(again.1, b"memfd:a", "the first names stay");
-        let new = holder.group(Kind::Memfd, b"memfd:z".to_vec());
-        assert_eq!(new.1, b"others");
+        assert_eq!(name_of("a".to_owned()), "a", "the first names stay");
     }
 
     #[test]
