@@ -282,7 +282,7 @@ impl Recording {
     pub fn events(&self) -> Result<Vec<Event>, Error> {
         self.list(
             "reading the events",
-            "SELECT boot, boottime_us, kind, source, text FROM event ORDER BY boot, boottime_us, event",
+            "SELECT boot, boottime_us, kind, source, text, data FROM event ORDER BY boot, boottime_us, event",
             |row| {
                 Ok(Event {
                     boot: row.get(0)?,
@@ -290,6 +290,7 @@ impl Recording {
                     kind: row.get(2)?,
                     source: row.get(3)?,
                     text: printable(&bytes(row.get_ref(4)?)),
+                    detail: labels(row.get_ref(5)?),
                 })
             },
         )

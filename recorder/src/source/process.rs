@@ -582,6 +582,7 @@ mod tests {
         Setup {
             interval_us: 1_000_000,
             held_processes,
+            recorded_until_us: None,
         }
     }
 
