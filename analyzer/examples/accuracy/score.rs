@@ -1,0 +1,109 @@
+//! Counts what a method got right.
+
+use crate::case::Truth;
+use crate::methods::Judged;
+use memsoak_analyze::stats;
+
+/// Hits and misses of one method on some series.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Score {
+    pub(crate) hits: u32,
+    pub(crate) missed: u32,
+    pub(crate) false_alarms: u32,
+    pub(crate) quiet: u32,
+    /// Leaks not called but suspected.
+    pub(crate) suspected: u32,
+    /// Healthy series suspected.
+    pub(crate) healthy_suspected: u32,
+    pub(crate) unscored: u32,
+    pub(crate) unscored_called: u32,
+    /// Share by which the slope of each called leak with a true rate is off.
+    slope_errors: Vec<f64>,
+    /// Called leaks with a true rate whose interval holds it.
+    covered: u32,
+}
+
+impl Score {
+    /// Scores one method, by its place in [`crate::methods::NAMES`].
+    pub(crate) fn of<'a>(judged: impl IntoIterator<Item = &'a Judged>, method: usize) -> Self {
+        let mut score = Self::default();
+        for one in judged {
+            score.add(one, method);
+        }
+        score
+    }
+
+    fn add(&mut self, one: &Judged, method: usize) {
+        let call = &one.calls[method];
+        match (one.truth, call.leak) {
+            (Truth::Leak, true) => self.hits += 1,
+            (Truth::Leak, false) => {
+                self.missed += 1;
+                self.suspected += u32::from(call.suspect);
+            }
+            (Truth::Healthy, true) => self.false_alarms += 1,
+            (Truth::Healthy, false) => {
+                self.quiet += 1;
+                self.healthy_suspected += u32::from(call.suspect);
+            }
+            (Truth::Unscored, called) => {
+                self.unscored += 1;
+                self.unscored_called += u32::from(called);
+            }
+        }
+        if let (Truth::Leak, true, Some(rate)) = (one.truth, call.leak, one.rate_per_hour)
+            && rate > 0.0
+        {
+            self.slope_errors.push((call.slope / rate - 1.0).abs());
+            self.covered += u32::from(call.low <= rate && rate <= call.high);
+        }
+    }
+
+    pub(crate) fn leaks(&self) -> u32 {
+        self.hits + self.missed
+    }
+
+    pub(crate) fn healthy(&self) -> u32 {
+        self.false_alarms + self.quiet
+    }
+
+    /// Leaks among what was called; `None` where nothing was.
+    pub(crate) fn precision(&self) -> Option<f64> {
+        ratio(self.hits, self.hits + self.false_alarms)
+    }
+
+    /// Called leaks among all; `None` without leaks.
+    pub(crate) fn recall(&self) -> Option<f64> {
+        ratio(self.hits, self.leaks())
+    }
+
+    /// Harmonic mean of precision and recall; `None` without leaks.
+    pub(crate) fn f1(&self) -> Option<f64> {
+        self.recall()?;
+        ratio(
+            2 * self.hits,
+            2 * self.hits + self.false_alarms + self.missed,
+        )
+    }
+
+    /// False alarms in 1,000 healthy series; `None` without healthy ones.
+    pub(crate) fn per_1000(&self) -> Option<f64> {
+        ratio(self.false_alarms, self.healthy()).map(|share| 1000.0 * share)
+    }
+
+    /// Median share by which the slope of a called leak is off.
+    pub(crate) fn slope_error(&self) -> Option<f64> {
+        (!self.slope_errors.is_empty()).then(|| stats::median(&self.slope_errors))
+    }
+
+    /// Share of the called leaks whose interval holds the true slope, and their number.
+    pub(crate) fn coverage(&self) -> (Option<f64>, usize) {
+        let count = u32::try_from(self.slope_errors.len()).unwrap_or(u32::MAX);
+        (ratio(self.covered, count), self.slope_errors.len())
+    }
+}
+
+/// `part` of `whole`; `None` of nothing.
+pub(crate) fn ratio(part: u32, whole: u32) -> Option<f64> {
+    (whole > 0).then(|| f64::from(part) / f64::from(whole))
+}
