@@ -9,16 +9,19 @@ use std::collections::BTreeSet;
 
 /// Every method on the same series, part by part.
 pub(crate) fn by_method(judged: &[Judged]) -> String {
-    let mut table = Table::new(&[
-        "part: leaks / healthy",
-        "method",
-        "precision",
-        "recall",
-        "F1",
-        "false alarms per 1,000",
-        "slope off by, median",
-        "true slope in the 99 % interval",
-    ]);
+    let mut table = Table::new(
+        2,
+        &[
+            "part: leaks / healthy",
+            "method",
+            "precision",
+            "recall",
+            "F1",
+            "false alarms per 1,000",
+            "slope off by, median",
+            "true slope in the 99 % interval",
+        ],
+    );
     for (name, of_part) in parts(judged) {
         for (method, method_name) in NAMES.iter().enumerate() {
             let score = Score::of(of_part.iter().copied(), method);
@@ -59,7 +62,7 @@ pub(crate) fn by_kind(judged: &[Judged]) -> String {
         "nameless",
     ];
     header.extend(&NAMES[BASELINES..]);
-    let mut table = Table::new(&header);
+    let mut table = Table::new(2, &header);
     let kinds: BTreeSet<(&str, Truth, &str)> = judged
         .iter()
         .map(|one| (one.part.as_str(), one.truth, one.kind.as_str()))
@@ -96,14 +99,17 @@ fn word(truth: Truth) -> &'static str {
 
 /// What the weaker word adds, and what is said of series without a known truth.
 pub(crate) fn by_word(judged: &[Judged]) -> String {
-    let mut table = Table::new(&[
-        "part",
-        "leaks called",
-        "leaks called or suspected",
-        "healthy called per 1,000",
-        "healthy called or suspected per 1,000",
-        "of unknown truth: called",
-    ]);
+    let mut table = Table::new(
+        1,
+        &[
+            "part",
+            "leaks called",
+            "leaks called or suspected",
+            "healthy called per 1,000",
+            "healthy called or suspected per 1,000",
+            "of unknown truth: called",
+        ],
+    );
     for (name, of_part) in parts(judged) {
         let s = Score::of(of_part.iter().copied(), MEMSOAK);
         let either = ratio(s.false_alarms + s.healthy_suspected, s.healthy());
@@ -151,16 +157,19 @@ pub(crate) fn is_clear(one: &Judged) -> bool {
 
 /// The own collection by method: all leaks, and those that nothing larger hides.
 pub(crate) fn own_by_method(judged: &[Judged]) -> String {
-    let mut table = Table::new(&[
-        "method",
-        "precision",
-        "recall, clear leaks",
-        "recall, all",
-        "F1",
-        "false alarms per 1,000",
-        "slope off by, median",
-        "true slope in the 99 % interval",
-    ]);
+    let mut table = Table::new(
+        1,
+        &[
+            "method",
+            "precision",
+            "recall, clear leaks",
+            "recall, all",
+            "F1",
+            "false alarms per 1,000",
+            "slope off by, median",
+            "true slope in the 99 % interval",
+        ],
+    );
     for (method, name) in NAMES.iter().enumerate() {
         let score = Score::of(judged, method);
         let clear = Score::of(judged.iter().filter(|one| is_clear(one)), method);

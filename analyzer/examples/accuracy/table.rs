@@ -4,15 +4,17 @@ use anyhow::{Context, bail};
 use std::fmt::Write;
 use std::path::Path;
 
-/// A table: the first column is text, the others are numbers.
-#[derive(Debug, Default)]
+/// A table: the first columns are text, the others are numbers.
+#[derive(Debug)]
 pub(crate) struct Table {
+    text_columns: usize,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(crate) fn new(header: &[&str]) -> Self {
+    pub(crate) fn new(text_columns: usize, header: &[&str]) -> Self {
         Self {
+            text_columns,
             rows: vec![header.iter().map(|cell| (*cell).to_owned()).collect()],
         }
     }
@@ -36,7 +38,7 @@ impl Table {
                 .zip(&widths)
                 .enumerate()
                 .map(|(column, (cell, width))| {
-                    if column == 0 {
+                    if column < self.text_columns {
                         format!("{cell:<width$}")
                     } else {
                         format!("{cell:>width$}")
@@ -50,7 +52,7 @@ impl Table {
                     .enumerate()
                     .map(|(column, width)| {
                         let dashes = "-".repeat(width - 1);
-                        if column == 0 {
+                        if column < self.text_columns {
                             format!("{dashes}-")
                         } else {
                             format!("{dashes}:")
@@ -77,10 +79,9 @@ pub(crate) fn percent(value: Option<f64>, digits: usize) -> String {
     )
 }
 
-/// One block of figures: its name in the document, a heading for the terminal, and its text.
+/// One block of figures: its name in the document, and its text.
 pub(crate) struct Figures {
     pub(crate) name: &'static str,
-    pub(crate) title: &'static str,
     pub(crate) text: String,
 }
 
@@ -91,7 +92,7 @@ const END: &str = "<!-- end of figures -->";
 pub(crate) fn bless(path: &Path, blocks: &[Figures]) -> anyhow::Result<()> {
     let read = std::fs::read_to_string(path);
     let mut document = read.with_context(|| format!("{}: cannot read", path.display()))?;
-    for Figures { name, text, .. } in blocks {
+    for Figures { name, text } in blocks {
         let begin = format!("<!-- figures: {name} -->");
         let Some((before, rest)) = document.split_once(&begin) else {
             bail!("{}: no line '{begin}'", path.display());
@@ -99,7 +100,7 @@ pub(crate) fn bless(path: &Path, blocks: &[Figures]) -> anyhow::Result<()> {
         let Some((_, after)) = rest.split_once(END) else {
             bail!("{}: no '{END}' after '{begin}'", path.display());
         };
-        document = format!("{before}{begin}\n{text}{END}{after}");
+        document = format!("{before}{begin}\n\n{text}\n{END}{after}");
     }
     std::fs::write(path, document).with_context(|| format!("{}: cannot write", path.display()))
 }
