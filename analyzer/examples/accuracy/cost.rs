@@ -60,7 +60,7 @@ fn per_series<T>(count: usize, work: impl FnOnce() -> T) -> (T, String) {
     let spent = before.zip(cpu_ns()).map(|(before, after)| after - before);
     let shown = spent.map_or_else(
         || "no CPU clock".to_owned(),
-        |ns| format!("{:.3} ms", ns / count as f64 / 1e6),
+        |ns| format!("{:.1} us", ns / count as f64 / 1e3),
     );
     (done, shown)
 }

@@ -2,6 +2,7 @@
 
 use crate::case::Truth;
 use crate::families::FAMILIES;
+use crate::floors::{FLOORS, Figure};
 use crate::methods::{BASELINES, Judged, MEMSOAK, NAMELESS, NAMES};
 use crate::score::{Score, ratio};
 use crate::table::{Table, number, percent};
@@ -186,4 +187,48 @@ pub(crate) fn own_by_method(judged: &[Judged]) -> String {
         ]);
     }
     table.render()
+}
+
+/// The figures below their floor, in words. Floors of parts that were not measured do not count.
+pub(crate) fn below_floors(own: &[Judged], labelled: Option<&[Judged]>) -> Vec<String> {
+    let mut measured = parts(own);
+    measured.extend(labelled.map(parts).unwrap_or_default());
+    let mut below = Vec::new();
+    for floor in FLOORS {
+        let Some((_, judged)) = measured.iter().find(|(name, _)| name == floor.part) else {
+            continue;
+        };
+        let method = if floor.named { MEMSOAK } else { NAMELESS };
+        let score = Score::of(judged.iter().copied(), method);
+        let (value, least) = match floor.figure {
+            Figure::Recall => (score.recall(), true),
+            Figure::ClearRecall => {
+                let clear = judged.iter().copied().filter(|one| is_clear(one));
+                (Score::of(clear, method).recall(), true)
+            }
+            Figure::FalseAlarms => (score.per_1000(), false),
+            Figure::SlopeError => (score.slope_error(), false),
+            Figure::Coverage => (score.coverage().0, true),
+        };
+        let held = value.is_some_and(|value| {
+            if least {
+                value >= floor.at
+            } else {
+                value <= floor.at
+            }
+        });
+        if !held {
+            let named = if floor.named { "named" } else { "nameless" };
+            below.push(format!(
+                "{}, {named}, {:?}: {} where {} is the {}. {}",
+                floor.part,
+                floor.figure,
+                number(value, 3),
+                floor.at,
+                if least { "least" } else { "most" },
+                floor.why
+            ));
+        }
+    }
+    below
 }

@@ -142,7 +142,7 @@ fn main() -> anyhow::Result<ExitCode> {
         println!("wrote {}", document.display());
     }
     if options.floor {
-        let below = floors::below(&own, labelled.as_deref());
+        let below = figures::below_floors(&own, labelled.as_deref());
         for line in &below {
             println!("below its floor: {line}");
         }

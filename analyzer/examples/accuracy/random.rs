@@ -83,3 +83,39 @@ impl Random {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bits_are_those_of_the_published_generator() {
+        // The first outputs for the seed 1234567, as the reference implementation in C prints them
+        // (Vigna, splitmix64.c) and as other ports of it check.
+        let mut random = Random(1_234_567);
+        let bits: Vec<u64> = (0..5).map(|_| random.bits()).collect();
+        assert_eq!(
+            bits,
+            [
+                6_457_827_717_110_365_317,
+                3_203_168_211_198_807_973,
+                9_817_491_932_198_370_423,
+                4_593_380_528_125_082_431,
+                16_408_922_859_458_223_821,
+            ]
+        );
+    }
+
+    #[test]
+    fn an_autoregression_has_its_variance_and_its_memory() {
+        for phi in [0.0, 0.5, 0.9] {
+            let values = Random::new(&[1, 2]).autoregression(200_000, phi);
+            let n = values.len() as f64;
+            let variance = values.iter().map(|x| x * x).sum::<f64>() / n;
+            let lagged = values.windows(2).map(|w| w[0] * w[1]).sum::<f64>() / n;
+            // Four standard errors of the variance at phi = .9 are .06.
+            assert!((variance - 1.0).abs() < 0.06, "{phi}: {variance}");
+            assert!((lagged / variance - phi).abs() < 0.01, "{phi}: {lagged}");
+        }
+    }
+}
