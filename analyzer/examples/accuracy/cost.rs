@@ -179,8 +179,8 @@ pub(crate) fn peak_of(path: &Path) -> anyhow::Result<String> {
 /// A level of 100 MiB with noise; every second one is a leak, every third one wanders.
 fn kib(seed: u64, at: usize, samples: usize) -> Vec<f64> {
     let mut random = Random::new(&[seed, COST, at as u64]);
-    let rate = if at % 2 == 0 { 20_000.0 } else { 0.0 };
-    let phi = if at % 3 == 0 { 1.0 } else { 0.5 };
+    let rate = if at.is_multiple_of(2) { 20_000.0 } else { 0.0 };
+    let phi = if at.is_multiple_of(3) { 1.0 } else { 0.5 };
     let noise = random.autoregression(samples, phi);
     noise
         .into_iter()

@@ -46,7 +46,7 @@ fn case(offset: impl Iterator<Item = f64>, truth: Truth, rate_per_hour: Option<f
 /// How often each method calls 10,000 series a leak that hold nothing but noise, by the
 /// autocorrelation from one sample to the next; 1 is a random walk.
 pub(crate) fn noise(seed: u64) -> String {
-    const EACH: u64 = 1000;
+    const EACH: u32 = 1000;
     let mut header = vec![
         "autocorrelation",
         "series",
@@ -63,7 +63,7 @@ pub(crate) fn noise(seed: u64) -> String {
         let mut called = [0_u32; NAMES.len()];
         let mut suspected = 0;
         for at in 0..EACH {
-            let mut random = Random::new(&[seed, NOISE, row as u64, at]);
+            let mut random = Random::new(&[seed, NOISE, row as u64, u64::from(at)]);
             let errors = random.autoregression(SAMPLES, phi);
             let offset = errors.into_iter().map(|e| SIGMA * e);
             let judged = methods::judge(case(offset, Truth::Healthy, None));
@@ -89,7 +89,7 @@ pub(crate) fn noise(seed: u64) -> String {
 /// How often the 99 % interval holds the true slope, over 2,000 linear leaks under autocorrelated
 /// noise.
 pub(crate) fn coverage(seed: u64) -> String {
-    const EACH: u64 = 125;
+    const EACH: u32 = 125;
     let mut table = Table::new(
         2,
         &[
@@ -113,7 +113,7 @@ pub(crate) fn coverage(seed: u64) -> String {
             let mut counts = [0_u32; 5];
             let (mut widths, mut errors) = (Vec::new(), Vec::new());
             for at in 0..EACH {
-                let mut random = Random::new(&[seed, COVERAGE, i as u64, j as u64, at]);
+                let mut random = Random::new(&[seed, COVERAGE, i as u64, j as u64, u64::from(at)]);
                 let noise = random.autoregression(SAMPLES, phi);
                 let offset = noise
                     .into_iter()
@@ -137,7 +137,7 @@ pub(crate) fn coverage(seed: u64) -> String {
             }
             let median = |values: &[f64]| (!values.is_empty()).then(|| stats::median(values));
             let mut cells = vec![format!("{phi}"), format!("{ratio_to_noise}")];
-            let of_all = |count| percent(ratio(count, EACH as u32), 0);
+            let of_all = |count| percent(ratio(count, EACH), 0);
             cells.extend([
                 of_all(counts[1]),
                 of_all(counts[0]),
@@ -150,7 +150,7 @@ pub(crate) fn coverage(seed: u64) -> String {
             table.row(cells);
         }
     }
-    let of_all = |count| percent(ratio(count, 16 * EACH as u32), 1);
+    let of_all = |count| percent(ratio(count, 16 * EACH), 1);
     table.row([
         "all".to_owned(),
         String::new(),
@@ -168,7 +168,7 @@ pub(crate) fn coverage(seed: u64) -> String {
 /// How often a leak of the smallest growth that memsoak states for a series is named once it is
 /// put into that very series, and how often larger ones are.
 pub(crate) fn smallest(seed: u64) -> String {
-    const EACH: u64 = 200;
+    const EACH: u32 = 200;
     const TIMES: [f64; 6] = [0.5, 1.0, 1.5, 2.0, 3.0, 5.0];
     let mut header = vec![
         "autocorrelation".to_owned(),
@@ -181,7 +181,7 @@ pub(crate) fn smallest(seed: u64) -> String {
         let mut called = [0_u32; TIMES.len()];
         let mut stated = Vec::new();
         for at in 0..EACH {
-            let mut random = Random::new(&[seed, SMALLEST, row as u64, at]);
+            let mut random = Random::new(&[seed, SMALLEST, row as u64, u64::from(at)]);
             let noise: Vec<f64> = random
                 .autoregression(SAMPLES, phi)
                 .into_iter()
@@ -200,7 +200,7 @@ pub(crate) fn smallest(seed: u64) -> String {
             }
         }
         let mut cells = vec![format!("{phi}"), number(Some(stats::median(&stated)), 2)];
-        cells.extend(called.map(|count| percent(ratio(count, EACH as u32), 0)));
+        cells.extend(called.map(|count| percent(ratio(count, EACH), 0)));
         table.row(cells);
     }
     table.render()
