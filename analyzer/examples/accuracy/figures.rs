@@ -4,7 +4,7 @@ use crate::case::Truth;
 use crate::families::FAMILIES;
 use crate::floors::{FLOORS, Figure};
 use crate::methods::{BASELINES, Judged, MEMSOAK, NAMELESS, NAMES};
-use crate::score::{Score, ratio};
+use crate::score::{Score, ratio, recall_at};
 use crate::table::{Table, number, percent};
 use std::collections::BTreeSet;
 
@@ -19,6 +19,7 @@ pub(crate) fn by_method(judged: &[Judged]) -> String {
             "recall",
             "F1",
             "false alarms per 1,000",
+            "recall at memsoak\'s false alarms",
             "slope off by, median",
             "true slope in the 99 % interval",
         ],
@@ -44,12 +45,22 @@ pub(crate) fn by_method(judged: &[Judged]) -> String {
                 number(score.recall(), 3),
                 number(score.f1(), 3),
                 number(score.per_1000(), 1),
+                number(at_same_price(&of_part, method), 3),
                 percent(score.slope_error(), 1),
                 coverage,
             ]);
         }
     }
     table.render()
+}
+
+/// What a baseline finds where it costs as many false alarms as memsoak does.
+fn at_same_price(judged: &[&Judged], method: usize) -> Option<f64> {
+    let memsoak = Score::of(judged.iter().copied(), MEMSOAK);
+    if method < BASELINES {
+        return None;
+    }
+    recall_at(judged, method, memsoak.false_alarms)
 }
 
 /// How many series of each kind are called a leak.
@@ -167,6 +178,7 @@ pub(crate) fn own_by_method(judged: &[Judged]) -> String {
             "recall, all",
             "F1",
             "false alarms per 1,000",
+            "recall at memsoak\'s false alarms",
             "slope off by, median",
             "true slope in the 99 % interval",
         ],
@@ -182,6 +194,7 @@ pub(crate) fn own_by_method(judged: &[Judged]) -> String {
             number(score.recall(), 3),
             number(score.f1(), 3),
             number(score.per_1000(), 1),
+            number(at_same_price(&judged.iter().collect::<Vec<_>>(), method), 3),
             percent(score.slope_error(), 1),
             format!("{} of {among}", percent(coverage, 0)),
         ]);

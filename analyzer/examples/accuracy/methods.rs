@@ -18,6 +18,8 @@ pub(crate) struct Call {
     pub(crate) low: f64,
     /// The upper one.
     pub(crate) high: f64,
+    /// A baseline's own measure of how sure it is: R2 for OLS, z for Mann-Kendall.
+    pub(crate) strength: f64,
 }
 
 /// The methods, in the order of [`all`].
@@ -103,6 +105,7 @@ fn call_of(judgement: &Judgement) -> Call {
         slope: 3600.0 * judgement.slope_per_s,
         low: 3600.0 * judgement.slope_low_per_s,
         high: 3600.0 * judgement.slope_high_per_s,
+        strength: f64::NAN,
     }
 }
 
@@ -134,12 +137,14 @@ fn ols(t: &[f64], v: &[f64]) -> Call {
         return Call::default();
     };
     let interval = line.interval(CONFIDENCE);
+    let rises = line.slope > 0.0 && line.p < ALPHA;
     Call {
-        leak: line.slope > 0.0 && line.p < ALPHA && line.r2 >= R2,
+        leak: rises && line.r2 >= R2,
         suspect: false,
         slope: 3600.0 * line.slope,
         low: 3600.0 * interval.low,
         high: 3600.0 * interval.high,
+        strength: if rises { line.r2 } else { 0.0 },
     }
 }
 
@@ -162,5 +167,6 @@ fn mann_kendall(cells: &Cells, hamed_rao: bool) -> Call {
         slope: 3600.0 * sen.slope,
         low: 3600.0 * interval.low,
         high: 3600.0 * interval.high,
+        strength: score.z,
     }
 }

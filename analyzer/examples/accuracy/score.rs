@@ -103,6 +103,22 @@ impl Score {
     }
 }
 
+/// The best recall that a baseline reaches on these series when its threshold is chosen, with the
+/// truth in hand, so that it raises at most as many false alarms; `None` without leaks or healthy series.
+pub(crate) fn recall_at(judged: &[&Judged], method: usize, false_alarms: u32) -> Option<f64> {
+    let strengths = |truth| -> Vec<f64> {
+        let of_truth = judged.iter().filter(|one| one.truth == truth);
+        of_truth.map(|one| one.calls[method].strength).collect()
+    };
+    let mut healthy = strengths(Truth::Healthy);
+    healthy.sort_by(|a, b| b.total_cmp(a));
+    // A threshold just above the strongest healthy series that may not be called any more.
+    let threshold = *healthy.get(false_alarms as usize).or(healthy.last())?;
+    let leaks = strengths(Truth::Leak);
+    let above = leaks.iter().filter(|strength| **strength > threshold);
+    (!leaks.is_empty()).then(|| above.count() as f64 / leaks.len() as f64)
+}
+
 /// `part` of `whole`; `None` of nothing.
 pub(crate) fn ratio(part: u32, whole: u32) -> Option<f64> {
     (whole > 0).then(|| f64::from(part) / f64::from(whole))

@@ -20,7 +20,13 @@ impl Table {
     }
 
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().collect());
+        let row: Vec<String> = cells.into_iter().collect();
+        assert_eq!(
+            row.len(),
+            self.rows[0].len(),
+            "a cell for each heading: {row:?}"
+        );
+        self.rows.push(row);
     }
 
     /// The lines, columns aligned.
