@@ -114,3 +114,68 @@ fn labels(path: &Path) -> anyhow::Result<HashMap<String, Label>> {
     }
     Ok(labels)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(labels: &str, series: &str) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(dir.path().join(LABELS), labels).expect("write");
+        std::fs::write(dir.path().join("some.csv"), series).expect("write");
+        dir
+    }
+
+    #[test]
+    fn a_label_brings_truth_source_rate_and_restarts() {
+        let dir = folder(
+            "id,part,label,kind,leak_bytes_per_hour,restarts_s,source\n\
+             a,host,leak,linear,36.5,0 15 99,proc.x.VmRSS\n\
+             b,host,unscored,ramp,,,\n\
+             c,host,not_leak,flat,,,\n",
+            "id,t_s,value\na,0,1\na,10,2\na,20,3\nb,0,1\n",
+        );
+        let mut cases = Vec::new();
+        let missing = read(dir.path(), |case| cases.push(case)).expect("good");
+        assert_eq!((cases.len(), missing), (2, 1));
+        let a = &cases[0];
+        assert_eq!((a.truth, a.rate_per_hour), (Truth::Leak, Some(36.5)));
+        assert_eq!(a.series.source.as_deref(), Some("proc.x.VmRSS"));
+        // The restarts before the first sample and after the last cut nothing.
+        assert_eq!(a.series.restarts, [2]);
+        assert_eq!(
+            (cases[1].truth, cases[1].rate_per_hour),
+            (Truth::Unscored, None)
+        );
+        let nameless = a.nameless();
+        assert_eq!(
+            (nameless.series.source, nameless.series.restarts),
+            (None, vec![])
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_folder_is_said() {
+        let says = |labels: &str| {
+            let dir = folder(labels, "id,t_s,value\na,0,1\n");
+            let error = read(dir.path(), |_| ()).expect_err("the folder is bad");
+            format!("{error:#}").replace(&dir.path().display().to_string(), "F")
+        };
+        assert_eq!(
+            says("id,part,label,kind\n"),
+            "F/some.csv: 'a' has no row in labels.csv, or two series have this id"
+        );
+        assert_eq!(
+            says("id,part,label,kind\na,host,maybe,x\n"),
+            "F/labels.csv: the label 'maybe' is not known"
+        );
+        assert_eq!(
+            says("id,label,kind\na,leak,x\n"),
+            "F/labels.csv: no column 'part'"
+        );
+        assert_eq!(
+            says("id,part,label,kind,leak_bytes_per_hour\na,host,leak,x,much\n"),
+            "F/labels.csv: 'much' is not a number: invalid float literal"
+        );
+    }
+}

@@ -123,3 +123,82 @@ pub(crate) fn recall_at(judged: &[&Judged], method: usize, false_alarms: u32) ->
 pub(crate) fn ratio(part: u32, whole: u32) -> Option<f64> {
     (whole > 0).then(|| f64::from(part) / f64::from(whole))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::methods::{BASELINES, Call, MEMSOAK};
+
+    fn one(truth: Truth, leak: bool, strength: f64, rate: Option<f64>) -> Judged {
+        let call = Call {
+            leak,
+            slope: 11.0,
+            low: 9.5,
+            high: 12.0,
+            strength,
+            ..Call::default()
+        };
+        Judged {
+            part: String::new(),
+            kind: String::new(),
+            truth,
+            rate_per_hour: rate,
+            calls: [call; 6],
+        }
+    }
+
+    fn some() -> Vec<Judged> {
+        vec![
+            one(Truth::Leak, true, 9.0, Some(10.0)),
+            one(Truth::Leak, true, 7.0, Some(20.0)),
+            one(Truth::Leak, true, 5.0, None),
+            one(Truth::Leak, false, 2.0, Some(10.0)),
+            one(Truth::Healthy, true, 6.0, None),
+            one(Truth::Healthy, false, 4.0, None),
+            one(Truth::Healthy, false, 1.0, None),
+            one(Truth::Unscored, true, 8.0, None),
+        ]
+    }
+
+    fn close(value: Option<f64>, expected: f64) -> bool {
+        (value.expect("there is one") - expected).abs() < 1e-12
+    }
+
+    #[test]
+    fn hits_and_misses_by_hand() {
+        // 3 of 4 leaks called, 1 of 3 healthy: precision 3/4, recall 3/4, F1 6/8.
+        let score = Score::of(&some(), MEMSOAK);
+        assert!(close(score.precision(), 0.75) && close(score.recall(), 0.75));
+        assert!(close(score.f1(), 0.75) && close(score.per_1000(), 1000.0 / 3.0));
+        assert_eq!((score.unscored, score.unscored_called), (1, 1));
+        // Off by 1/10 and by 9/20; 10 lies in 9.5 to 12, 20 does not.
+        assert!(close(score.slope_error(), 0.275));
+        let (share, among) = score.coverage();
+        assert!(close(share, 0.5) && among == 2);
+    }
+
+    #[test]
+    fn nothing_has_no_figures() {
+        let none: [Judged; 0] = [];
+        let score = Score::of(&none, MEMSOAK);
+        let figures = [
+            score.precision(),
+            score.recall(),
+            score.f1(),
+            score.per_1000(),
+        ];
+        assert_eq!(figures, [None; 4]);
+        assert_eq!(score.slope_error(), None);
+        assert_eq!(recall_at(&[], BASELINES, 0), None);
+    }
+
+    #[test]
+    fn a_threshold_for_so_many_false_alarms_by_hand() {
+        let judged = some();
+        let judged: Vec<&Judged> = judged.iter().collect();
+        // None: above 6 lie 9 and 7. One: above 4 also 5. Two: above 1 all.
+        for (false_alarms, found) in [(0, 0.5), (1, 0.75), (2, 1.0)] {
+            assert!(close(recall_at(&judged, BASELINES, false_alarms), found));
+        }
+    }
+}

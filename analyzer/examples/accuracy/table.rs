@@ -110,3 +110,50 @@ pub(crate) fn bless(path: &Path, blocks: &[Figures]) -> anyhow::Result<()> {
     }
     std::fs::write(path, document).with_context(|| format!("{}: cannot write", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned() {
+        let mut table = Table::new(1, &["who", "n"]);
+        table.row(["somebody".to_owned(), "12".to_owned()]);
+        assert_eq!(
+            table.render(),
+            "| who      |   n |\n| -------- | --: |\n| somebody |  12 |\n"
+        );
+    }
+
+    #[test]
+    fn only_what_was_measured_is_replaced() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("A.md");
+        let block = |name: &str, text: &str| format!("<!-- figures: {name} -->{text}{END}");
+        let old = format!("a\n{}\nb\n{}\nc", block("one", "x"), block("two", "y"));
+        std::fs::write(&path, &old).expect("write");
+        let measured = |name| Figures {
+            name,
+            text: "new\n".to_owned(),
+        };
+        for _ in 0..2 {
+            // The second time finds what the first time wrote.
+            bless(&path, &[measured("two")]).expect("the marker is there");
+            let new = std::fs::read_to_string(&path).expect("read");
+            assert_eq!(
+                new,
+                format!(
+                    "a\n{}\nb\n{}\nc",
+                    block("one", "x"),
+                    block("two", "\n\nnew\n\n")
+                )
+            );
+        }
+        let error = bless(&path, &[measured("three")]).expect_err("no such marker");
+        assert!(
+            error
+                .to_string()
+                .ends_with("no line '<!-- figures: three -->'")
+        );
+    }
+}
