@@ -4,6 +4,7 @@
 //! line loses one line. It sees only the types of `memsoak_schema`.
 
 pub mod buddyinfo;
+pub mod cgroup;
 pub mod files;
 pub mod fs;
 pub mod kmsg;
@@ -144,6 +145,7 @@ pub static SOURCES: &[Source] = &[
     files(&stat::SPEC, stat::parse),
     files(&nodestat::SPEC, nodestat::parse),
     own(&process::SPEC, process::sampler),
+    own(&cgroup::SPEC, cgroup::sampler),
     own(&shm::SPEC, shm::sampler),
     files(&sysvshm::SPEC, sysvshm::parse),
     own(&tmpfs::SPEC, tmpfs::sampler),
