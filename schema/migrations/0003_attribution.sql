@@ -1,11 +1,13 @@
 -- The sources that say whose memory it is where no process' resident memory does.
 
--- /proc/PID/fd, a row a process and name of file: memfds, deleted and other files on tmpfs.
+-- /proc/PID/fd, a row a process and name of file: memfds, deleted and other files on tmpfs, and DMA
+-- buffers.
 CREATE TABLE shm (
     id INTEGER PRIMARY KEY,       -- tick << 24 | entity
     files INTEGER,                -- distinct files that it holds open
     bytes INTEGER,                -- allocated, each file once on the machine: with its oldest holder
     held_bytes INTEGER,           -- allocated, also what an older holder is counted with
+    dmabuf_bytes INTEGER,         -- in the place of bytes
     tick INTEGER GENERATED ALWAYS AS (id >> 24) VIRTUAL,
     entity INTEGER GENERATED ALWAYS AS (id & 0xffffff) VIRTUAL
 ) STRICT;
@@ -13,6 +15,7 @@ CREATE TABLE shm (
 CREATE VIEW shm_at AS
 SELECT t.tick, x.entity, e.name, e.labels ->> '$.pid' AS pid, e.labels ->> '$.kind' AS kind,
        e.labels ->> '$.file' AS file, x.files, x.bytes, x.held_bytes,
+       x.dmabuf_bytes,
        max(x.id) >> 24 AS since_tick
 FROM tick t
 JOIN shm x ON x.id >= (SELECT k.id >> 24 << 24 FROM sample k
