@@ -226,6 +226,8 @@ pub struct LedgerClass {
     pub slope_per_hour: Option<f64>,
     /// Its verdict.
     pub verdict: Option<Verdict>,
+    /// Standard deviation of one value by the way it is read.
+    pub noise: Option<f64>,
 }
 
 /// Something that happened.
@@ -509,6 +511,7 @@ fn ledger(analysis: &Analysis) -> LedgerEntry {
                 last,
                 slope_per_hour: judgement.map(|judgement| judgement.slope_per_s * 3600.0),
                 verdict: judgement.map(|judgement| judgement.verdict),
+                noise: class.noise(),
             })
         })
         .partition(|class| class.name == "unaccounted");
