@@ -44,11 +44,11 @@ pub static SPEC: Spec = Spec {
         has it. A file that is mapped and no longer open, shared anonymous \
         memory, graphics objects without a descriptor and memfds of huge pages are not here.",
     overhead: "about 6 us a process and 3.5 us an open file, 8 us for each that is on tmpfs; at most \
-        20,000 descriptors a sample, the next one goes on.",
+        10,000 descriptors a sample, the next one goes on.",
 };
 
-/// Descriptors that one sample looks at: about 70 ms on a slow machine.
-const MOST_LINKS: usize = 20_000;
+/// Descriptors that one sample looks at: about 35 ms on a slow machine.
+const MOST_LINKS: usize = 10_000;
 /// Descriptors of one process that are looked at, so that one with a million leaves room for others.
 const MOST_LINKS_EACH: usize = 8_192;
 /// Names that one process' files are told apart by: some make up a new name for each file.
