@@ -92,14 +92,15 @@ pub(super) fn findings(
     });
     let attribution = things
         .iter()
-        .map(|thing| thing.members[0])
-        .filter(|total| judged[*total].name.trend == Trend::Total)
-        .map(|total| {
+        .filter(|thing| judged[thing.members[0]].name.trend == Trend::Total)
+        .map(|thing| {
+            let total = thing.members[0];
             let parts = parts(evidence, &things, &judged[total]);
             let parts = parts
                 .iter()
                 .map(|(at, slope)| (things[*at].members[0], *slope));
-            Attribution::new(total, judged[total].judgement.slope_per_s, parts)
+            let slope = judged[total].judgement.slope_per_s;
+            Attribution::new(total, slope, parts, &thing.suspects)
         })
         .collect();
     (findings, attribution)
