@@ -270,26 +270,53 @@ fn parts(evidence: &Evidence<'_>, things: &[Thing], total: &Judged) -> Vec<(usiz
         .collect()
 }
 
-/// What all processes together hold, boot by boot.
+/// What all processes together hold, boot by boot: as the kernel counts it, and their descriptors
+/// by kind.
 fn counted_totals<'a>(evidence: &Evidence<'a>, things: &[Thing]) -> Vec<(usize, All<'a>)> {
     let judged = evidence.judged;
-    judged
+    let mut totals: Vec<(usize, All<'a>)> = judged
         .iter()
         .filter_map(|total| {
             let held = Held::of_total(&total.name)?;
-            let slope = total.judgement.slope_per_s;
-            let mut parts: Vec<_> = parts(evidence, things, total)
+            let curve = total.curve.clone()?;
+            let slope = total.judgement.slope_per_s.max(f64::MIN_POSITIVE);
+            let parts = parts(evidence, things, total)
                 .into_iter()
                 .map(|(at, part)| {
                     let one = &judged[things[at].members[0]];
-                    (one.key, &one.name, part / slope.max(f64::MIN_POSITIVE))
-                })
-                .collect();
-            parts.sort_by(|a, b| b.2.total_cmp(&a.2));
-            let curve = total.curve.as_ref()?;
-            Some((total.key.boot, All { held, curve, parts }))
+                    (one.key, &one.name, part / slope)
+                });
+            let all = All::new(held, None, curve, parts.collect());
+            Some((total.key.boot, all))
         })
-        .collect()
+        .collect();
+    let mut by_kind: BTreeMap<(usize, &str), Vec<&Clue>> = BTreeMap::new();
+    for clue in evidence.clues {
+        if clue.held == Held::Descriptors
+            && clue.key.entity > 0
+            && let Some(kind) = clue.kind()
+        {
+            by_kind.entry((clue.key.boot, kind)).or_default().push(clue);
+        }
+    }
+    totals.extend(by_kind.into_iter().map(|((boot, kind), clues)| {
+        let mut curve = vec![0.0; clues[0].curve.len()];
+        for clue in &clues {
+            // Before its life and after it a process holds none.
+            for (sum, value) in curve.iter_mut().zip(&clue.curve) {
+                *sum += if value.is_nan() { 0.0 } else { *value };
+            }
+        }
+        let growth: f64 = clues.iter().map(|clue| clue.growth).sum();
+        let parts = clues
+            .iter()
+            .map(|clue| (clue.key, &clue.name, clue.growth / growth));
+        (
+            boot,
+            All::new(Held::Descriptors, Some(kind), curve, parts.collect()),
+        )
+    }));
+    totals
 }
 
 fn suspects_of(
