@@ -622,8 +622,7 @@ mod tests {
             };
             let outcome = shm.sample(&moment, &mut rows);
             assert_eq!(outcome.status, Status::Ok, "{:?}", outcome.reason);
-            let value = rows.iter().next().map(|row| row.values()[1]);
-            value
+            rows.iter().next().map(|row| row.values()[1])
         };
         let pages = |count: i64| Some(Value::Int(count * 4096));
         assert_eq!(held(1000, false), pages(1));
