@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use memsoak_schema::{Recording, Trend};
 
 use super::attribution::Attribution;
-use super::suspects::{All, Clue, Held, Leak, Life, STANDS_OUT, Suspect, by_life, suspects};
+use super::suspects::{All, Clue, Held, Leak, Life, STANDS_OUT, Suspect, by_life, pid, suspects};
 use super::{Finding, Judged};
 use crate::ledger::Ledger;
 use crate::load::{Index, Quantity, SeriesKey, SeriesName};
@@ -156,7 +156,7 @@ fn things(judged: &[Judged]) -> Vec<Thing> {
 /// Whether the kernel's word for it does not say whose it is.
 fn has_no_owner(name: &SeriesName) -> bool {
     let is_own = name.source == "recorder";
-    !is_own && !is_of_process(name) && !name.labels.contains_key("pid")
+    !is_own && !is_of_process(name) && pid(name).is_none()
 }
 
 fn is_of_process(name: &SeriesName) -> bool {
@@ -363,11 +363,24 @@ fn suspects_of(
 /// a name move it, they all do.
 fn join_suspects(evidence: &Evidence<'_>, things: &[Thing], groups: &mut Groups) {
     let mut first_of: HashMap<(usize, i64), usize> = HashMap::new();
+    let processes: HashMap<(usize, i64), i64> = things
+        .iter()
+        .map(|thing| &evidence.judged[thing.members[0]])
+        .filter(|one| is_of_process(&one.name))
+        .filter_map(|one| Some(((one.key.boot, pid(&one.name)?), one.key.entity)))
+        .collect();
     for (at, thing) in things.iter().enumerate() {
-        let key = evidence.judged[thing.members[0]].key;
+        let Judged { key, name, .. } = &evidence.judged[thing.members[0]];
         let moved_by = thing.suspects.first().filter(|s| s.strength >= STANDS_OUT);
-        let keys = if is_of_process(&evidence.judged[thing.members[0]].name) {
+        let keys = if is_of_process(name) {
             vec![key.entity]
+        } else if let Some(pid) = pid(name) {
+            // What it holds by descriptors alone belongs to what it holds otherwise.
+            processes
+                .get(&(key.boot, pid))
+                .copied()
+                .into_iter()
+                .collect()
         } else if let Some(best) = moved_by {
             let mut keys = vec![best.key.entity];
             keys.extend(evidence.index.kin.members(best.key.entity));

@@ -428,7 +428,8 @@ fn wholeness(ratio: f64) -> f64 {
     (likely * (1.0 - off)).max(0.0)
 }
 
-fn pid(name: &SeriesName) -> Option<i64> {
+/// The process that a thing is or belongs to.
+pub(super) fn pid(name: &SeriesName) -> Option<i64> {
     name.labels.get("pid").and_then(serde_json::Value::as_i64)
 }
 
