@@ -1,0 +1,150 @@
+//! Records this machine while known leakers and innocent neighbours run, analyses the recording,
+//! and scores the report: was each leaker named once, at its rate, and nobody else?
+//!
+//! ```sh
+//! cargo run --release --example leak_hunt
+//! cargo run --release --example leak_hunt -- --seconds 3600 --alone --kinds pipes,threads
+//! ```
+//!
+//! Each takes 600 steps, however long that takes. Root sees the most.
+
+#![allow(clippy::print_stdout, reason = "an example talks to people")]
+
+mod cast;
+#[path = "../leak_lab/lab/mod.rs"]
+mod lab;
+mod score;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use cast::{Leaker, Player};
+use memsoak_analyze::report;
+use memsoak_record::run;
+
+const USAGE: &str = "\
+usage: leak_hunt [--seconds 600] [--interval-ms 1000] [--alone] [--kinds KIND,...] [--out DIR]
+  --seconds N      how long to record
+  --interval-ms N  the recorder's interval
+  --alone          one recording for each leaker instead of one for all
+  --kinds KIND,... which leakers take part; all of them by default
+  --out DIR        where recordings and reports go; target/leak_hunt by default";
+
+/// Steps that each player takes in a recording.
+const STEPS: u64 = 600;
+
+struct Hunt {
+    seconds: u64,
+    interval: Duration,
+    alone: bool,
+    leakers: Vec<&'static Leaker>,
+    out: PathBuf,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let args: Vec<String> = std::env::args_os()
+        .skip(1)
+        .map(|arg| arg.to_string_lossy().into_owned())
+        .collect();
+    // The players are this program under other names.
+    if lab::kinds().any(|kind| args.first().is_some_and(|first| first == kind.name)) {
+        return Ok(lab::main(&args));
+    }
+    let hunt = parse(&args)?;
+    if hunt.out.exists() {
+        std::fs::remove_dir_all(&hunt.out)?;
+    }
+    let mut failures = 0;
+    if hunt.alone {
+        for leaker in &hunt.leakers {
+            println!("\n{}, alone among innocents", leaker.kind);
+            failures += record(&hunt, &hunt.out.join(leaker.kind), &[leaker])?;
+        }
+    } else {
+        failures = record(&hunt, &hunt.out, &hunt.leakers)?;
+    }
+    println!("\n{failures} failures");
+    Ok(ExitCode::from(u8::from(failures > 0)))
+}
+
+fn parse(args: &[String]) -> anyhow::Result<Hunt> {
+    let mut hunt = Hunt {
+        seconds: 600,
+        interval: Duration::from_secs(1),
+        alone: false,
+        leakers: cast::LEAKERS.iter().collect(),
+        out: PathBuf::from("target/leak_hunt"),
+    };
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--alone" => hunt.alone = true,
+            "--seconds" => hunt.seconds = args.next().context(USAGE)?.parse()?,
+            "--interval-ms" => {
+                hunt.interval = Duration::from_millis(args.next().context(USAGE)?.parse()?);
+            }
+            "--out" => hunt.out = args.next().context(USAGE)?.into(),
+            "--kinds" => {
+                hunt.leakers = args
+                    .next()
+                    .context(USAGE)?
+                    .split(',')
+                    .map(|kind| cast::leaker_of(kind).with_context(|| format!("no leaker {kind}")))
+                    .collect::<anyhow::Result<_>>()?;
+            }
+            _ => bail!(USAGE),
+        }
+    }
+    ensure!(hunt.seconds > 0, "--seconds needs a number above 0");
+    Ok(hunt)
+}
+
+/// Records and scores once; returns how much was wrong.
+fn record(hunt: &Hunt, folder: &Path, leakers: &[&'static Leaker]) -> anyhow::Result<usize> {
+    std::fs::create_dir_all(folder)?;
+    let step = Duration::from_secs(hunt.seconds) / u32::try_from(STEPS)?;
+    let mut players = Vec::new();
+    for leaker in leakers {
+        players.push(Player::start(
+            folder,
+            &cast::leaker_comm(leaker.kind),
+            leaker.kind,
+            leaker.count,
+            step,
+        )?);
+    }
+    for innocent in cast::INNOCENTS {
+        let comm = cast::innocent_comm(innocent.kind);
+        let player = Player::start(folder, &comm, innocent.kind, innocent.count, step)?;
+        players.push(player);
+    }
+    let db = folder.join("soak.db");
+    println!(
+        "{} leakers and {} innocents; recording for {} s into {} ...",
+        leakers.len(),
+        cast::INNOCENTS.len(),
+        hunt.seconds,
+        db.display()
+    );
+    run::run(&run::Options {
+        db: db.clone(),
+        interval: hunt.interval,
+        duration: Some(Duration::from_secs(hunt.seconds)),
+        every: Vec::new(),
+        without: Vec::new(),
+        root: PathBuf::from("/"),
+        labels: vec![("made-by".to_owned(), "leak_hunt".to_owned())],
+        cpu_budget: 0.05,
+    })?;
+    let truths: Vec<cast::Truth> = players
+        .into_iter()
+        .map(Player::end)
+        .collect::<anyhow::Result<_>>()?;
+    let out = folder.join("report");
+    report::write(&db, &out, |_| {})?;
+    let json = std::fs::read(out.join("report.json"))?;
+    let report = serde_json::from_slice(&json)?;
+    Ok(score::print(&report, leakers, &truths))
+}
