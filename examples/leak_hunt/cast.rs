@@ -109,6 +109,13 @@ pub(crate) fn innocent_comm(kind: &str) -> String {
     format!("ok-{kind}")
 }
 
+/// Whether this is the name of an innocent process.
+pub(crate) fn is_innocent(comm: &str) -> bool {
+    INNOCENTS
+        .iter()
+        .any(|innocent| innocent_comm(innocent.kind) == comm)
+}
+
 /// A player that runs; it ends with this program.
 pub(crate) struct Player {
     comm: String,

@@ -25,11 +25,13 @@ use memsoak_analyze::report;
 use memsoak_record::run;
 
 const USAGE: &str = "\
-usage: leak_hunt [--seconds 600] [--interval-ms 1000] [--alone] [--kinds KIND,...] [--out DIR]
+usage: leak_hunt [--seconds 600] [--interval-ms 1000] [--alone] [--kinds KIND,...]
+                 [--beside NAME,...] [--out DIR]
   --seconds N      how long to record
   --interval-ms N  the recorder's interval
   --alone          one recording for each leaker instead of one for all
   --kinds KIND,... which leakers take part; all of them by default
+  --beside NAME,.. other programs that run and do not leak, by the beginning of their names
   --out DIR        where recordings and reports go; target/leak_hunt by default";
 
 /// Steps that each player takes in a recording.
@@ -40,6 +42,7 @@ struct Hunt {
     interval: Duration,
     alone: bool,
     leakers: Vec<&'static Leaker>,
+    beside: Vec<String>,
     out: PathBuf,
 }
 
@@ -75,6 +78,7 @@ fn parse(args: &[String]) -> anyhow::Result<Hunt> {
         interval: Duration::from_secs(1),
         alone: false,
         leakers: cast::LEAKERS.iter().collect(),
+        beside: Vec::new(),
         out: PathBuf::from("target/leak_hunt"),
     };
     let mut args = args.iter();
@@ -86,6 +90,10 @@ fn parse(args: &[String]) -> anyhow::Result<Hunt> {
                 hunt.interval = Duration::from_millis(args.next().context(USAGE)?.parse()?);
             }
             "--out" => hunt.out = args.next().context(USAGE)?.into(),
+            "--beside" => {
+                let names = args.next().context(USAGE)?.split(',');
+                hunt.beside = names.map(str::to_owned).collect();
+            }
             "--kinds" => {
                 hunt.leakers = args
                     .next()
@@ -146,5 +154,5 @@ fn record(hunt: &Hunt, folder: &Path, leakers: &[&'static Leaker]) -> anyhow::Re
     report::write(&db, &out, |_| {})?;
     let json = std::fs::read(out.join("report.json"))?;
     let report = serde_json::from_slice(&json)?;
-    Ok(score::print(&report, leakers, &truths))
+    Ok(score::print(&report, leakers, &truths, &hunt.beside))
 }

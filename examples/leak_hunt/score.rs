@@ -49,6 +49,12 @@ impl<'a> Finding<'a> {
         self.is(comm) || self.suspects.contains(&comm)
     }
 
+    /// The processes that it names: itself, where it is one, and its suspects.
+    fn names(&self) -> impl Iterator<Item = &'a str> {
+        let itself = (self.json["source"] == "process").then_some(self.name);
+        itself.into_iter().chain(self.suspects.iter().copied())
+    }
+
     fn series(&self) -> &'a str {
         self.json["series"].as_str().unwrap_or("")
     }
@@ -59,7 +65,12 @@ impl<'a> Finding<'a> {
 }
 
 /// Prints how each leaker was found and who else was blamed; returns how much was wrong.
-pub(crate) fn print(report: &Value, leakers: &[&'static Leaker], truths: &[Truth]) -> usize {
+pub(crate) fn print(
+    report: &Value,
+    leakers: &[&'static Leaker],
+    truths: &[Truth],
+    beside: &[String],
+) -> usize {
     let findings: Vec<Finding> = report["findings"]
         .as_array()
         .map(Vec::as_slice)
@@ -79,14 +90,14 @@ pub(crate) fn print(report: &Value, leakers: &[&'static Leaker], truths: &[Truth
     }
 
     println!();
-    let own = ["leak_hunt".to_owned()];
-    let innocents = cast::INNOCENTS.iter();
-    let innocents = innocents.map(|innocent| cast::innocent_comm(innocent.kind));
-    for innocent in innocents.chain(own) {
-        for finding in findings
-            .iter()
-            .filter(|finding| finding.mentions(&innocent))
-        {
+    // A name of the cast is whole; other programs put their jobs' names behind their own.
+    let is_innocent = |name: &str| {
+        name == "leak_hunt"
+            || cast::is_innocent(name)
+            || beside.iter().any(|begin| name.starts_with(begin.as_str()))
+    };
+    for finding in &findings {
+        for innocent in finding.names().filter(|name| is_innocent(name)) {
             println!(
                 "blamed without cause: {innocent}, by {}. {} {}",
                 finding.rank,
@@ -98,7 +109,8 @@ pub(crate) fn print(report: &Value, leakers: &[&'static Leaker], truths: &[Truth
     }
     let players: Vec<&str> = truths.iter().map(|truth| truth.comm.as_str()).collect();
     for finding in &findings {
-        let known = players.iter().any(|comm| finding.mentions(comm));
+        let known =
+            players.iter().any(|comm| finding.mentions(comm)) || finding.names().any(is_innocent);
         let owned = |leaker: &&'static Leaker| leaker.owners.contains(&finding.name);
         if !known && !leakers.iter().any(owned) {
             // Another program of this machine may well leak; what is the kernel's needs a suspect.
