@@ -34,10 +34,12 @@ impl<'a> Finding<'a> {
         }
     }
 
-    /// Whether the finding names this process itself.
+    /// Whether the finding names this process itself, or all of its executable.
     fn is(&self, comm: &str) -> bool {
-        let labels = &self.json["labels"];
-        self.name == comm || labels["comm"] == comm || labels["exe"] == comm
+        // Any program may call itself so; what it was started from tells.
+        let exe = self.json["labels"]["exe"].as_str();
+        let comm_or_exe = [&self.json["name"], &self.json["labels"]["comm"]];
+        exe.is_none_or(|exe| exe == comm) && comm_or_exe.iter().any(|name| **name == comm)
     }
 
     /// Who is to blame according to the report: the process, or the first suspect.
