@@ -48,9 +48,8 @@ if has redis-server redis-benchmark; then
 	begin redis-server redis-server --port 0 --unixsocket "$work/redis.sock" --save '' --dir "$work" \
 		--maxmemory 48mb --maxmemory-policy allkeys-lru
 	redis_load() {
-		while :; do
-			redis-benchmark -s "$work/redis.sock" -n 4000 -r 1000000 -d 700 -c 4 -t set,get -q
-			sleep 0.5
+		while sleep 0.5; do
+			redis-benchmark -s "$work/redis.sock" -n 4000 -r 1000000 -d 700 -c 4 -t set,get -q || true
 		done
 	}
 	begin redis-benchmark redis_load
@@ -123,7 +122,7 @@ if has stress-ng; then
 			for mode in "--vm 1 --vm-bytes 64M" "--malloc 1 --malloc-bytes 64M" "--fork 1" "--pthread 1" \
 				"--pipe 1" "--sock 1" "--epoll 1" "--dentry 1 --dentries 1000" "--mmap 1 --mmap-bytes 64M"; do
 				# shellcheck disable=SC2086 # a mode is several words
-				nice -n 19 stress-ng $mode --timeout 5 --temp-path "$work"
+				nice -n 19 stress-ng $mode --timeout 5 --temp-path "$work" || true
 				sleep 5
 			done
 		done
@@ -138,7 +137,7 @@ if has cargo; then
 		unset CARGO_TARGET_DIR
 		while :; do
 			touch src/main.rs
-			nice -n 19 cargo build --quiet --offline
+			nice -n 19 cargo build --quiet --offline || true
 			sleep 3
 		done
 	}
@@ -148,8 +147,8 @@ fi
 
 # They have started, and what they do is what they will be doing.
 sleep 10
-for name in "${!started[@]}"; do
-	kill -0 "${started[name]}" 2>/dev/null || {
+for job in "${started[@]}"; do
+	kill -0 "$job" 2>/dev/null || {
 		echo "a program has ended at once; its last words:"
 		tail -n 3 "$work"/*.log
 		exit 2
