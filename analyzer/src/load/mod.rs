@@ -8,11 +8,14 @@ mod condense;
 mod cursor;
 mod ids;
 mod index;
+mod kin;
 mod name;
 mod points;
 mod series;
+mod sums;
 
 pub use index::{BootTicks, Coverage, Index, SourceTicks};
+pub use kin::{Group, Kin};
 pub use name::{Quantity, SeriesKey, SeriesName};
 pub use points::{Points, points};
 pub use series::judged_series;

@@ -11,11 +11,13 @@ use anyhow::Context;
 use memsoak_schema::Recording;
 
 use crate::findings::{Analysis, analyse};
+use crate::ledger::Ledger;
+use crate::load::SeriesKey;
 
 pub use charts::{quantity, quantity_of, rate_words};
 pub use json::{
-    CoverageEntry, Event, Explained, FindingEntry, Gap, Judged, LedgerClass, LedgerEntry,
-    RecordingEntry, Report, SmallestDetectable,
+    AttributionEntry, CoverageEntry, Event, Explained, FindingEntry, Gap, Judged, LedgerClass,
+    LedgerEntry, PartEntry, RecordingEntry, Report, SmallestDetectable, SuspectEntry,
 };
 
 /// Findings beyond this many get no chart of their own: nobody looks at the 31st.
@@ -76,7 +78,12 @@ fn draw_charts(
         .iter()
         .map(|finding| analysis.judged[finding.head].key)
         .collect();
-    let points = crate::load::points(recording, &analysis.index, &keys)?;
+    let mut points = crate::load::points(recording, &analysis.index, &keys)?;
+    for (boot, ledger) in analysis.ledgers.iter().enumerate() {
+        if let Some(drawn_up) = ledger.as_ref().and_then(Ledger::unaccounted_points) {
+            points.insert(SeriesKey::unaccounted(boot), drawn_up);
+        }
+    }
     for (finding, entry) in shown.iter().zip(&mut report.findings) {
         let head = &analysis.judged[finding.head];
         let Some(points) = points.get(&head.key) else {
