@@ -16,7 +16,8 @@ hunt=${CARGO_TARGET_DIR:-target}/release/examples/leak_hunt
 work=$(mktemp -d)
 started=()
 # Each job is a process group of its own, so that it ends with all that it has started.
-trap 'for job in "${started[@]}"; do kill -- "-$job" 2>/dev/null || true; done; wait; rm -rf "$work"' EXIT
+# The shell's words about jobs that it ends itself are no news.
+trap 'exec 2>/dev/null; for job in "${started[@]}"; do kill -- "-$job" 2>/dev/null || true; done; wait; rm -rf "$work"' EXIT
 set -m
 
 names=()
