@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use memsoak_schema::{Recording, Trend};
 
 use super::attribution::Attribution;
-use super::suspects::{Clue, Leak, Life, Suspect, by_life, suspects};
+use super::suspects::{All, Clue, Held, Leak, Life, STANDS_OUT, Suspect, by_life, suspects};
 use super::{Finding, Judged};
 use crate::ledger::Ledger;
 use crate::load::{Index, Quantity, SeriesKey, SeriesName};
@@ -16,9 +16,9 @@ use crate::verdict::Verdict;
 /// half of a growth has an owner, and naming the total beside it would say the same twice.
 const EXPLAINED: f64 = 0.5;
 
-/// From this strength on a leak and its suspect are one finding: the course explains nine tenths and
-/// either the changes agree or the ratio is whole. Under it two leaks may only look alike.
-const ONE_LEAK: f64 = 0.7;
+/// A process stands for what the kernel holds for it only if it holds this many times as much itself:
+/// what the kernel holds says more of what leaks, a thread rather than the memory that it touched.
+const SPECIFIC: f64 = 4.0;
 
 /// Two caches that gain the same number of objects, to this share, hold parts of the same things ...
 const SAME_NUMBER: f64 = 0.05;
@@ -54,12 +54,14 @@ pub(super) fn findings(
     let mut groups = Groups::new(things.len());
     fold_names(evidence, &mut things, &mut groups);
     let explained = fold_totals(evidence, &things, &mut groups);
-    for (at, thing) in things.iter_mut().enumerate() {
-        if !explained.contains(&at) && has_no_owner(&judged[thing.members[0]].name) {
-            thing.suspects = suspects_of(evidence, &judged[thing.members[0]]);
+    let totals = counted_totals(evidence, &things);
+    for at in 0..things.len() {
+        let head = &judged[things[at].members[0]];
+        if !explained.contains(&at) && has_no_owner(&head.name) {
+            things[at].suspects = suspects_of(evidence, &totals, head);
         }
     }
-    join_suspects(judged, &things, &mut groups);
+    join_suspects(evidence, &things, &mut groups);
     join_same_numbers(judged, &things, &mut groups);
 
     let mut clusters: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
@@ -152,7 +154,8 @@ fn things(judged: &[Judged]) -> Vec<Thing> {
 
 /// Whether the kernel's word for it does not say whose it is.
 fn has_no_owner(name: &SeriesName) -> bool {
-    !is_of_process(name) && !name.labels.contains_key("pid")
+    let is_own = name.source == "recorder";
+    !is_own && !is_of_process(name) && !name.labels.contains_key("pid")
 }
 
 fn is_of_process(name: &SeriesName) -> bool {
@@ -266,7 +269,33 @@ fn parts(evidence: &Evidence<'_>, things: &[Thing], total: &Judged) -> Vec<(usiz
         .collect()
 }
 
-fn suspects_of(evidence: &Evidence<'_>, head: &Judged) -> Vec<Suspect> {
+/// What all processes together hold, boot by boot.
+fn counted_totals<'a>(evidence: &Evidence<'a>, things: &[Thing]) -> Vec<(usize, All<'a>)> {
+    let judged = evidence.judged;
+    judged
+        .iter()
+        .filter_map(|total| {
+            let held = Held::of_total(&total.name)?;
+            let slope = total.judgement.slope_per_s;
+            let mut parts: Vec<_> = parts(evidence, things, total)
+                .into_iter()
+                .map(|(at, part)| {
+                    let one = &judged[things[at].members[0]];
+                    (one.key, &one.name, part / slope.max(f64::MIN_POSITIVE))
+                })
+                .collect();
+            parts.sort_by(|a, b| b.2.total_cmp(&a.2));
+            let curve = total.curve.as_ref()?;
+            Some((total.key.boot, All { held, curve, parts }))
+        })
+        .collect()
+}
+
+fn suspects_of(
+    evidence: &Evidence<'_>,
+    totals: &[(usize, All<'_>)],
+    head: &Judged,
+) -> Vec<Suspect> {
     // Of a cache or caller its objects are compared: what belongs to a descriptor is one object.
     let counted = evidence
         .judged
@@ -274,49 +303,53 @@ fn suspects_of(evidence: &Evidence<'_>, head: &Judged) -> Vec<Suspect> {
         .filter(|one| is_same_thing(one.key, head.key) && head.key.entity != 0)
         .find(|one| one.name.quantity == Quantity::Count && one.curve.is_some())
         .unwrap_or(head);
-    let (Some(curve), Some(boot)) = (&counted.curve, evidence.index.boots.get(head.key.boot))
-    else {
+    let boot = head.key.boot;
+    let (Some(curve), Some(of)) = (&counted.curve, evidence.index.boots.get(boot)) else {
         return Vec::new();
     };
     let leak = Leak {
         name: &head.name.name,
         curve,
         quantity: counted.name.quantity,
-        page_bytes: f64::from(boot.boot.page_bytes),
-        span_s: boot.span_s(),
+        page_bytes: f64::from(of.boot.page_bytes),
+        span_s: of.span_s(),
     };
-    let of_boot = |key: SeriesKey| key.boot == head.key.boot;
-    let clues: Vec<&Clue> = evidence
-        .clues
-        .iter()
-        .filter(|clue| of_boot(clue.key))
-        .collect();
-    let found = suspects(&leak, &clues);
+    let clues = evidence.clues.iter().filter(|clue| clue.key.boot == boot);
+    let totals = totals.iter().filter(|(of, _)| *of == boot);
+    let found = suspects(
+        &leak,
+        &clues.collect::<Vec<_>>(),
+        &totals.map(|(_, all)| all).collect::<Vec<_>>(),
+    );
     if !found.is_empty() {
         return found;
     }
-    let lives: Vec<&Life> = evidence
-        .lives
-        .iter()
-        .filter(|life| of_boot(life.key))
-        .collect();
+    let lives = evidence.lives.iter().filter(|life| life.key.boot == boot);
     let name = |key| SeriesName::of(evidence.recording, evidence.index, key).ok();
-    by_life(&leak, &lives, name).into_iter().collect()
+    by_life(&leak, &lives.collect::<Vec<_>>(), name)
+        .into_iter()
+        .collect()
 }
 
-/// What the same process moves is one leak, and the process's own series belong to it.
-fn join_suspects(judged: &[Judged], things: &[Thing], groups: &mut Groups) {
+/// What the same process moves is one leak, and the process's own series belong to it. Where all of
+/// a name move it, they all do.
+fn join_suspects(evidence: &Evidence<'_>, things: &[Thing], groups: &mut Groups) {
     let mut first_of: HashMap<(usize, i64), usize> = HashMap::new();
     for (at, thing) in things.iter().enumerate() {
-        let head = &judged[thing.members[0]];
-        let key = if is_of_process(&head.name) {
-            (head.key.boot, head.key.entity)
-        } else if let Some(best) = thing.suspects.first().filter(|s| s.strength >= ONE_LEAK) {
-            (best.key.boot, best.key.entity)
+        let key = evidence.judged[thing.members[0]].key;
+        let moved_by = thing.suspects.first().filter(|s| s.strength >= STANDS_OUT);
+        let keys = if is_of_process(&evidence.judged[thing.members[0]].name) {
+            vec![key.entity]
+        } else if let Some(best) = moved_by {
+            let mut keys = vec![best.key.entity];
+            keys.extend(evidence.index.kin.members(best.key.entity));
+            keys
         } else {
             continue;
         };
-        groups.join(at, *first_of.entry(key).or_insert(at));
+        for entity in keys {
+            groups.join(at, *first_of.entry((key.boot, entity)).or_insert(at));
+        }
     }
 }
 
@@ -370,7 +403,7 @@ fn finding(judged: &[Judged], things: &[Thing], cluster: &[usize]) -> Finding {
     let total_only = |at: usize| judged[at].name.trend == Trend::Total;
     let head = match (best(false), best(true)) {
         (Some(kernel), Some(process)) => {
-            let process_holds_more = weight(&judged[process]) > weight(&judged[kernel]);
+            let process_holds_more = weight(&judged[process]) > SPECIFIC * weight(&judged[kernel]);
             if process_holds_more || total_only(kernel) {
                 process
             } else {

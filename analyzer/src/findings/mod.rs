@@ -18,7 +18,7 @@ use crate::ledger::{Ledger, UNACCOUNTED, read_ledgers};
 use crate::load::{Index, Quantity, SeriesKey, SeriesName, judged_series};
 use crate::verdict::{Cells, Judgement, Traits, Verdict, judge, judge_lives};
 use curve::{Curve, curve};
-use suspects::{Clue, Life, is_clue};
+use suspects::{Clue, Held, Life};
 
 /// A judged series that is not constant.
 #[derive(Debug)]
@@ -213,8 +213,8 @@ impl<'a> Court<'a> {
             return Ok(());
         }
         let name = SeriesName::of(self.recording, self.index, key)?;
-        if is_clue(&name) {
-            self.clues.extend(self.clue(key, &name, lives));
+        if let Some(held) = Held::of(&name) {
+            self.clues.extend(self.clue(key, &name, held, lives));
         }
         if name.trend != Trend::Clue {
             self.judge(key, name, lives);
@@ -226,11 +226,12 @@ impl<'a> Court<'a> {
         self.index.boots.get(boot).map_or(0.0, |boot| boot.span_s())
     }
 
-    fn clue(&self, key: SeriesKey, name: &SeriesName, lives: &[Cells]) -> Option<Clue> {
+    fn clue(&self, key: SeriesKey, name: &SeriesName, held: Held, lives: &[Cells]) -> Option<Clue> {
         let growth = lives.last()?.last - lives.first()?.first;
         (growth > 0.0).then(|| Clue {
             key,
             name: name.clone(),
+            held,
             curve: curve(lives, self.span_s(key.boot)),
             growth,
         })
