@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use crate::lab::{self, Kind};
 
@@ -127,19 +127,18 @@ pub(crate) struct Player {
 pub(crate) struct Truth {
     /// Its name.
     pub(crate) comm: String,
+    kind: &'static Kind,
     /// Its process.
     pub(crate) pid: u32,
     /// Things an hour; `None` where it leaks nothing, or could not.
     pub(crate) things_per_hour: Option<f64>,
-    /// The memory of one thing, where it is the same on every kernel.
-    bytes_of_one: Option<usize>,
 }
 
 impl Truth {
     /// The rate in a unit of report.json; `None` where it depends on the kernel.
     #[expect(clippy::cast_precision_loss, reason = "the size of one thing")]
     pub(crate) fn per_hour(&self, unit: &str) -> Option<f64> {
-        match (unit, self.bytes_of_one) {
+        match (unit, self.kind.leaks?.bytes) {
             ("bytes", Some(bytes)) => Some(self.things_per_hour? * bytes as f64),
             ("count", None) => self.things_per_hour,
             _ => None,
@@ -147,21 +146,57 @@ impl Truth {
     }
 }
 
+/// Keeps the truth beside the recording, so that this can be scored again.
+pub(crate) fn write_truths(path: &Path, truths: &[Truth]) -> anyhow::Result<()> {
+    let mut text = "comm\tkind\tpid\tthings_per_hour\n".to_owned();
+    for truth in truths {
+        let things = truth.things_per_hour.map(|things| things.to_string());
+        let (comm, kind, pid) = (&truth.comm, truth.kind.name, truth.pid);
+        text += &format!("{comm}\t{kind}\t{pid}\t{}\n", things.unwrap_or_default());
+    }
+    Ok(std::fs::write(path, text)?)
+}
+
+/// Reads what `write_truths` wrote.
+pub(crate) fn read_truths(path: &Path) -> anyhow::Result<Vec<Truth>> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    text.lines()
+        .skip(1)
+        .map(|line| {
+            let columns: Vec<&str> = line.split('\t').collect();
+            let [comm, kind, pid, things] = columns[..] else {
+                bail!("{}: {line:?} has not four columns", path.display());
+            };
+            Ok(Truth {
+                comm: comm.to_owned(),
+                kind: kind_of(kind)?,
+                pid: pid.parse()?,
+                things_per_hour: things.parse().ok(),
+            })
+        })
+        .collect()
+}
+
+fn kind_of(name: &str) -> anyhow::Result<&'static Kind> {
+    lab::kinds()
+        .find(|kind| kind.name == name)
+        .with_context(|| format!("the leak lab has no {name}"))
+}
+
 impl Player {
     /// Starts this program under another name: the kernel takes a process's name, and others its
     /// executable, from the file.
     pub(crate) fn start(
         folder: &Path,
-        comm: &str,
+        comm: String,
         kind: &str,
         count: usize,
         step: Duration,
     ) -> anyhow::Result<Self> {
-        let kind = lab::kinds()
-            .find(|known| known.name == kind)
-            .with_context(|| format!("the leak lab has no {kind}"))?;
+        let kind = kind_of(kind)?;
         let exe = std::env::current_exe()?;
-        let link = std::path::absolute(folder)?.join(comm);
+        let link = std::path::absolute(folder)?.join(&comm);
         if std::fs::hard_link(&exe, &link).is_err() {
             std::fs::copy(&exe, &link)?;
         }
@@ -171,11 +206,7 @@ impl Player {
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start {}", link.display()))?;
-        Ok(Self {
-            comm: comm.to_owned(),
-            kind,
-            child,
-        })
+        Ok(Self { comm, kind, child })
     }
 
     /// Ends it and asks what it kept.
@@ -189,9 +220,9 @@ impl Player {
         self.child.wait()?;
         Ok(Truth {
             comm: self.comm,
+            kind: self.kind,
             pid,
             things_per_hour: things_per_hour(&said),
-            bytes_of_one: self.kind.leaks.and_then(|thing| thing.bytes),
         })
     }
 }

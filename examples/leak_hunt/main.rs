@@ -26,16 +26,17 @@ use memsoak_record::run;
 
 const USAGE: &str = "\
 usage: leak_hunt [--seconds 600] [--interval-ms 1000] [--alone] [--kinds KIND,...]
-                 [--beside NAME,...] [--out DIR]
+                 [--beside NAME,...] [--out DIR] [--again]
   --seconds N      how long to record
   --interval-ms N  the recorder's interval
   --alone          one recording for each leaker instead of one for all
   --kinds KIND,... which leakers take part; all of them by default
   --beside NAME,.. other programs that run and do not leak, by the beginning of their names
-  --out DIR        where recordings and reports go; target/leak_hunt by default";
+  --out DIR        where recordings and reports go; target/leak_hunt by default
+  --again          analyses and scores what stands there already";
 
 /// Steps that each player takes in a recording.
-const STEPS: u64 = 600;
+const STEPS: u32 = 600;
 
 struct Hunt {
     seconds: u64,
@@ -44,6 +45,7 @@ struct Hunt {
     leakers: Vec<&'static Leaker>,
     beside: Vec<String>,
     out: PathBuf,
+    again: bool,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -56,17 +58,17 @@ fn main() -> anyhow::Result<ExitCode> {
         return Ok(lab::main(&args));
     }
     let hunt = parse(&args)?;
-    if hunt.out.exists() {
+    if hunt.out.exists() && !hunt.again {
         std::fs::remove_dir_all(&hunt.out)?;
     }
     let mut failures = 0;
     if hunt.alone {
         for leaker in &hunt.leakers {
             println!("\n{}, alone among innocents", leaker.kind);
-            failures += record(&hunt, &hunt.out.join(leaker.kind), &[leaker])?;
+            failures += hunt.at(&hunt.out.join(leaker.kind), &[leaker])?;
         }
     } else {
-        failures = record(&hunt, &hunt.out, &hunt.leakers)?;
+        failures = hunt.at(&hunt.out, &hunt.leakers)?;
     }
     println!("\n{failures} failures");
     Ok(ExitCode::from(u8::from(failures > 0)))
@@ -80,11 +82,13 @@ fn parse(args: &[String]) -> anyhow::Result<Hunt> {
         leakers: cast::LEAKERS.iter().collect(),
         beside: Vec::new(),
         out: PathBuf::from("target/leak_hunt"),
+        again: false,
     };
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--alone" => hunt.alone = true,
+            "--again" => hunt.again = true,
             "--seconds" => hunt.seconds = args.next().context(USAGE)?.parse()?,
             "--interval-ms" => {
                 hunt.interval = Duration::from_millis(args.next().context(USAGE)?.parse()?);
@@ -109,50 +113,58 @@ fn parse(args: &[String]) -> anyhow::Result<Hunt> {
     Ok(hunt)
 }
 
-/// Records and scores once; returns how much was wrong.
-fn record(hunt: &Hunt, folder: &Path, leakers: &[&'static Leaker]) -> anyhow::Result<usize> {
-    std::fs::create_dir_all(folder)?;
-    let step = Duration::from_secs(hunt.seconds) / u32::try_from(STEPS)?;
-    let mut players = Vec::new();
-    for leaker in leakers {
-        players.push(Player::start(
-            folder,
-            &cast::leaker_comm(leaker.kind),
-            leaker.kind,
-            leaker.count,
-            step,
-        )?);
+impl Hunt {
+    /// Records, analyses and scores in one folder; returns how much was wrong.
+    fn at(&self, folder: &Path, leakers: &[&'static Leaker]) -> anyhow::Result<usize> {
+        let db = folder.join("soak.db");
+        let truth = folder.join("truth.tsv");
+        if !self.again {
+            std::fs::create_dir_all(folder)?;
+            cast::write_truths(&truth, &self.record(&db, folder, leakers)?)?;
+        }
+        let out = folder.join("report");
+        report::write(&db, &out, |_| {})?;
+        let json = std::fs::read(out.join("report.json"))?;
+        let report = serde_json::from_slice(&json)?;
+        let truths = cast::read_truths(&truth)?;
+        Ok(score::print(&report, leakers, &truths, &self.beside))
     }
-    for innocent in cast::INNOCENTS {
-        let comm = cast::innocent_comm(innocent.kind);
-        let player = Player::start(folder, &comm, innocent.kind, innocent.count, step)?;
-        players.push(player);
+
+    /// Records while the cast runs, and returns what each of it did.
+    fn record(
+        &self,
+        db: &Path,
+        folder: &Path,
+        leakers: &[&'static Leaker],
+    ) -> anyhow::Result<Vec<cast::Truth>> {
+        let step = Duration::from_secs(self.seconds) / STEPS;
+        let leaking = leakers
+            .iter()
+            .map(|leaker| (cast::leaker_comm(leaker.kind), leaker.kind, leaker.count));
+        let innocent = cast::INNOCENTS
+            .iter()
+            .map(|it| (cast::innocent_comm(it.kind), it.kind, it.count));
+        let players = leaking
+            .chain(innocent)
+            .map(|(comm, kind, count)| Player::start(folder, comm, kind, count, step))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        println!(
+            "{} leakers and {} innocents; recording for {} s into {} ...",
+            leakers.len(),
+            cast::INNOCENTS.len(),
+            self.seconds,
+            db.display()
+        );
+        run::run(&run::Options {
+            db: db.to_owned(),
+            interval: self.interval,
+            duration: Some(Duration::from_secs(self.seconds)),
+            every: Vec::new(),
+            without: Vec::new(),
+            root: PathBuf::from("/"),
+            labels: vec![("made-by".to_owned(), "leak_hunt".to_owned())],
+            cpu_budget: 0.05,
+        })?;
+        players.into_iter().map(Player::end).collect()
     }
-    let db = folder.join("soak.db");
-    println!(
-        "{} leakers and {} innocents; recording for {} s into {} ...",
-        leakers.len(),
-        cast::INNOCENTS.len(),
-        hunt.seconds,
-        db.display()
-    );
-    run::run(&run::Options {
-        db: db.clone(),
-        interval: hunt.interval,
-        duration: Some(Duration::from_secs(hunt.seconds)),
-        every: Vec::new(),
-        without: Vec::new(),
-        root: PathBuf::from("/"),
-        labels: vec![("made-by".to_owned(), "leak_hunt".to_owned())],
-        cpu_budget: 0.05,
-    })?;
-    let truths: Vec<cast::Truth> = players
-        .into_iter()
-        .map(Player::end)
-        .collect::<anyhow::Result<_>>()?;
-    let out = folder.join("report");
-    report::write(&db, &out, |_| {})?;
-    let json = std::fs::read(out.join("report.json"))?;
-    let report = serde_json::from_slice(&json)?;
-    Ok(score::print(&report, leakers, &truths, &hunt.beside))
 }
