@@ -10,6 +10,7 @@ mod captures;
 mod exit_codes;
 mod findings;
 mod full_disk;
+mod leak_lab;
 mod live;
 mod names;
 mod queries;
