@@ -173,7 +173,7 @@ impl Counter {
         if self
             .total
             .last()
-            .is_none_or(|last| total > *last || total < *last)
+            .is_none_or(|last| (total - last).abs() > 0.0)
         {
             self.t_s.push(t_s);
             self.total.push(total);

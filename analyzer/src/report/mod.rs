@@ -1,8 +1,10 @@
 //! `memsoak-analyze report`: the report as data, and its forms.
 
 mod charts;
+mod diagnoses;
 mod json;
 mod markdown;
+mod marks;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,10 +15,12 @@ use memsoak_schema::Recording;
 use crate::findings::{Analysis, analyse};
 
 pub use charts::{quantity, quantity_of, rate_words};
+pub use diagnoses::{DiagnosisEntry, ExhaustionEntry};
 pub use json::{
     CoverageEntry, Event, Explained, FindingEntry, Gap, Judged, LedgerClass, LedgerEntry,
     RecordingEntry, Report, SmallestDetectable,
 };
+pub use marks::{PhaseEntry, PhasedEntry, PhasesEntry};
 
 /// Findings beyond this many get no chart of their own: nobody looks at the 31st.
 const MOST_CHARTS: usize = 30;
@@ -35,6 +39,9 @@ pub fn write(
     let charts = out.join("charts");
     fs::create_dir_all(&charts).with_context(|| format!("cannot create {}", charts.display()))?;
     let mut report = json::build(db, &analysis);
+    progress("diagnoses");
+    diagnoses::add(&recording, &analysis, &mut report)?;
+    marks::add(&recording, &analysis, &mut report)?;
     progress("charts");
     let written = draw_charts(&recording, &analysis, &mut report, out)?;
     let mut paths = vec![out.join("report.md"), out.join("report.json")];
