@@ -47,11 +47,12 @@ struct Zone {
     managed: f64,
     on_lists: f64,
     list_high: f64,
-    batch: f64,
+    batches: f64,
 }
 
 impl Zone {
-    fn of(values: &[f64]) -> Option<Self> {
+    /// `values` in the order of the view, on a machine with this many CPUs.
+    fn of(values: &[f64], cpus: f64) -> Option<Self> {
         let &[
             free,
             boost,
@@ -77,7 +78,8 @@ impl Zone {
             managed,
             on_lists,
             list_high,
-            batch: if batch.is_nan() { 0.0 } else { batch },
+            // The recording has the largest batch of a CPU: all of them may take one at once.
+            batches: if batch.is_nan() { 0.0 } else { batch * cpus },
         })
     }
 }
@@ -100,6 +102,7 @@ struct Watched {
 
 pub(super) struct Zones {
     gap_s: f64,
+    cpus: f64,
     /// A huge page of each CPU's list counts at once when it is freed to it.
     huge: f64,
     zones: BTreeMap<i64, Watched>,
@@ -118,6 +121,7 @@ impl Zones {
         let cpus = f64::from(scene.boot.boot.cpus.unwrap_or(1));
         Self {
             gap_s: scene.gap_s("zoneinfo"),
+            cpus,
             huge: cpus * page * f64::from(1_u32 << scene.huge_order()),
             zones: BTreeMap::new(),
             reserves: reserves(scene),
@@ -182,9 +186,9 @@ impl Zones {
             let under_min = by(zone.min, zone.free < zone.min);
             watched.proven.see(t_s, under_min.filter(|_| stalled));
             watched.under_min.see(t_s, under_min);
-            let reach = zone.low - zone.batch * UNDER_LOW_BATCHES;
+            let reach = zone.low - zone.batches * UNDER_LOW_BATCHES;
             watched.under_low.see(t_s, by(zone.low, zone.free < reach));
-            let room = zone.list_high + zone.batch * PCP_BATCHES + self.huge;
+            let room = zone.list_high + zone.batches * PCP_BATCHES + self.huge;
             let over = zone.on_lists - zone.list_high;
             let state = (zone.on_lists > room).then_some((over, *zone));
             watched.over_high.see(t_s, state);
@@ -242,7 +246,7 @@ impl Watch for Zones {
             _ => {
                 let zones = picture
                     .entities()
-                    .filter_map(|(number, values)| Some((number, Zone::of(values)?)))
+                    .filter_map(|(number, values)| Some((number, Zone::of(values, self.cpus)?)))
                     .collect();
                 self.see_zones(picture.t_s, &zones);
             }
@@ -380,7 +384,7 @@ fn pcp_over_high(
         "series": [format!("zoneinfo/{name}/pcp_count_bytes"), format!("zoneinfo/{name}/pcp_high_bytes")],
         "most_on_lists_bytes": zone.on_lists,
         "high_bytes": zone.list_high,
-        "batch_bytes": zone.batch,
+        "batches_bytes": zone.batches,
         "zones": all.iter().map(|zone| of_zone(scene, zone)).collect::<Vec<_>>(),
     }));
     Diagnosis::of(scene, "pcp_over_high", severity, found, text, evidence)
