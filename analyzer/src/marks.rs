@@ -117,6 +117,14 @@ pub fn phases(
                 let points = found.get(&key).filter(|points| points.has_values())?;
                 Some(take_apart(&phases, points, name, verdict))
             })
+            // A total that stays as it was tells nothing of any phase.
+            .filter(|series| {
+                series
+                    .by_phase
+                    .iter()
+                    .flatten()
+                    .any(|growth| growth.abs() > 0.0)
+            })
             .collect();
         series.sort_by(|a, b| {
             rank(&a.name, a.verdict)

@@ -251,7 +251,7 @@ impl Blocks {
             _ => None,
         };
         let hurts = failing.is_some_and(|share| share >= COMPACTION_FAILS);
-        let name = scene.zone(zone);
+        let (name, series) = (scene.zone(zone), scene.name(zone));
         let block = |order: u32| bytes(self.page * f64::from(1_u32 << order));
         let mut text = format!(
             "Zone {name} had {} free ({} of it), and {} of that in blocks under {} (order {order}) for {}.",
@@ -280,7 +280,7 @@ impl Blocks {
             Severity::Info
         };
         let evidence = map(json!({
-            "series": (0..blocks.len()).map(|order| format!("buddyinfo/{name}/free_order{order}")).collect::<Vec<_>>(),
+            "series": (0..blocks.len()).map(|order| format!("buddyinfo/{series}/free_order{order}")).collect::<Vec<_>>(),
             "zone": scene.label(zone, "zone"),
             "node": scene.label(zone, "node").parse::<i64>().ok(),
             "order": order,

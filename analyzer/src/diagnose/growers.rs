@@ -12,6 +12,9 @@ use crate::words::bytes;
 /// How many are named.
 const NAMED: usize = 3;
 
+/// What has less than this share of the first is not worth a name beside it.
+const WORTH_A_NAME: f64 = 0.01;
+
 /// What a process holds that is not a file's.
 const PROCESSES: View = View {
     source: "process",
@@ -97,6 +100,8 @@ fn named(
     all.retain(|(_, bytes)| *bytes > 0.0);
     all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     all.truncate(NAMED);
+    let least = all.first().map_or(0.0, |(_, first)| first * WORTH_A_NAME);
+    all.retain(|(_, bytes)| *bytes >= least);
     all.into_iter()
         .map(|(number, bytes)| {
             let entity = scene.recording.entity(number)?;
@@ -164,6 +169,10 @@ pub(super) fn before_kills(scene: &Scene<'_>, kills: &[f64]) -> Result<Vec<Kill>
             growers.extend(named(scene, CACHES.source, grown(&caches[0], &caches[1]))?);
             growers.sort_by(|a, b| b.bytes.total_cmp(&a.bytes));
             growers.truncate(NAMED);
+            let least = growers
+                .first()
+                .map_or(0.0, |first| first.bytes * WORTH_A_NAME);
+            growers.retain(|one| one.bytes >= least);
             let gone = processes[1]
                 .iter()
                 .filter(|(entity, _)| !processes[2].contains_key(entity))

@@ -176,12 +176,19 @@ impl<'a> Scene<'a> {
     /// `Normal of node 0`; the kernel's own word where there are no labels.
     fn zone(&self, entity: i64) -> String {
         let (zone, node) = (self.label(entity, "zone"), self.label(entity, "node"));
-        match self.entities.get(&entity) {
-            Some(found) if zone.is_empty() || node.is_empty() => {
-                memsoak_schema::printable(&found.name)
-            }
-            _ => format!("{zone} of node {node}"),
+        if zone.is_empty() || node.is_empty() {
+            self.name(entity)
+        } else {
+            format!("{zone} of node {node}")
         }
+    }
+
+    /// The kernel's word for an entity, as it stands in the names of its series.
+    fn name(&self, entity: i64) -> String {
+        self.entities
+            .get(&entity)
+            .map(|found| memsoak_schema::printable(&found.name))
+            .unwrap_or_default()
     }
 
     /// The order of a huge page: a table of 8-byte entries fills a page.

@@ -190,16 +190,12 @@ impl Counter {
         let before = self.t_s.partition_point(|t| *t < from_s).saturating_sub(1);
         let last = self.t_s.partition_point(|t| *t <= to_s).checked_sub(1)?;
         let steps = self.total.get(before..=last.max(before))?;
-        Some(
-            steps
-                .windows(2)
-                .map(|pair| (pair[1] - pair[0]).max(0.0))
-                .sum(),
-        )
+        let rises = steps.windows(2).map(|pair| (pair[1] - pair[0]).max(0.0));
+        // The sum of nothing is -0.0.
+        Some(rises.fold(0.0, |sum, rise| sum + rise))
     }
 
-    /// Each moment at which it rose, with the moment before it at which it still had its old value
-    /// at the latest known change, and by how much.
+    /// Each moment at which it was seen to have risen, and by how much.
     pub(super) fn rises(&self) -> impl Iterator<Item = (f64, f64)> {
         self.t_s
             .iter()

@@ -309,7 +309,7 @@ impl Zones {
         } else {
             ("low", zone.low)
         };
-        let name = scene.zone(*number);
+        let (name, series) = (scene.zone(*number), scene.name(*number));
         let mut text = format!(
             "Zone {name} was under its {word} watermark ({}) for {} in {}; at the worst {} were free of {}.",
             bytes(mark),
@@ -326,7 +326,7 @@ impl Zones {
             Some(_) => text.push_str(" No allocation had to wait for reclaim meanwhile."),
             None => {}
         }
-        if elsewhere {
+        if elsewhere && !waited {
             text.push_str(
                 " Other zones of the node had room: only requests bound to this zone or those below it were short.",
             );
@@ -337,7 +337,7 @@ impl Zones {
             _ => Severity::Warning,
         };
         let evidence = map(json!({
-            "series": [format!("zoneinfo/{name}/free_bytes"), format!("zoneinfo/{name}/{word}_bytes")],
+            "series": [format!("zoneinfo/{series}/free_bytes"), format!("zoneinfo/{series}/{word}_bytes")],
             "zone": scene.label(*number, "zone"),
             "node": scene.label(*number, "node").parse::<i64>().ok(),
             "least_free_bytes": zone.free,
@@ -368,7 +368,7 @@ fn pcp_over_high(
     all: &[OfZone<Zone>],
 ) -> Diagnosis {
     let zone = found.worst;
-    let name = scene.zone(*number);
+    let (name, series) = (scene.zone(*number), scene.name(*number));
     let severity = if zone.on_lists - zone.list_high >= zone.managed * PCP_SHARE {
         Severity::Warning
     } else {
@@ -381,7 +381,7 @@ fn pcp_over_high(
         seconds(found.held_s),
     );
     let evidence = map(json!({
-        "series": [format!("zoneinfo/{name}/pcp_count_bytes"), format!("zoneinfo/{name}/pcp_high_bytes")],
+        "series": [format!("zoneinfo/{series}/pcp_count_bytes"), format!("zoneinfo/{series}/pcp_high_bytes")],
         "most_on_lists_bytes": zone.on_lists,
         "high_bytes": zone.list_high,
         "batches_bytes": zone.batches,

@@ -185,17 +185,13 @@ fn exhaustion_entry(analysis: &Analysis, outlook: &Outlook) -> ExhaustionEntry {
 
 /// Hours with their interval: `12.0 h (10.0 h to 15.0 h)`.
 fn left_words(left: Exhaustion) -> String {
-    match (left.hours_soonest, left.hours_latest) {
-        (Some(soonest), Some(latest)) => format!(
-            "{} ({} to {})",
-            hours(left.hours),
-            hours(soonest),
-            hours(latest)
-        ),
-        (Some(soonest), None) => {
-            format!("{} ({} at the soonest)", hours(left.hours), hours(soonest))
-        }
-        _ => hours(left.hours),
+    let words = hours(left.hours);
+    match (left.hours_soonest.map(hours), left.hours_latest.map(hours)) {
+        // An interval that rounds away says nothing.
+        (Some(soonest), Some(latest)) if soonest == latest => words,
+        (Some(soonest), Some(latest)) => format!("{words} ({soonest} to {latest})"),
+        (Some(soonest), None) => format!("{words} ({soonest} at the soonest)"),
+        _ => words,
     }
 }
 
@@ -231,12 +227,18 @@ pub(super) fn onset_words(onset: Option<&Onset>) -> String {
     format!(", {distance} {order} {kind}{}", plain(&onset.text))
 }
 
-/// The section of the report.
+/// The sections of the report.
 pub(super) fn render(out: &mut String, report: &Report) -> std::fmt::Result {
-    for entry in &report.exhaustion {
-        if entry.hours.is_some() {
-            writeln!(out, "{}\n", plain(&entry.text))?;
-        }
+    let running_out: Vec<_> = report
+        .exhaustion
+        .iter()
+        .filter(|entry| entry.hours.is_some())
+        .collect();
+    if !running_out.is_empty() {
+        writeln!(out, "## When memory runs out\n")?;
+    }
+    for entry in running_out {
+        writeln!(out, "{}\n", plain(&entry.text))?;
     }
     if report.diagnoses.is_empty() {
         return Ok(());
