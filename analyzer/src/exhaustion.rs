@@ -24,9 +24,12 @@ pub struct Exhaustion {
 /// time.
 #[must_use]
 pub fn exhaustion(available: f64, slope: f64, low: f64, high: f64) -> Option<Exhaustion> {
+    // The larger of NaN and 0 would be 0.
+    if available.is_nan() {
+        return None;
+    }
     let at = |slope: f64| {
-        let hours = available.max(0.0) / slope / 3600.0;
-        (slope > 0.0 && hours.is_finite()).then_some(hours)
+        (slope > 0.0 && slope.is_finite()).then(|| available.max(0.0) / slope / 3600.0)
     };
     let hours = at(slope)?;
     Some(Exhaustion {

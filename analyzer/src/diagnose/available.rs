@@ -11,13 +11,14 @@ use super::{Diagnosis, Scene, Severity, Watch, growers, map};
 use crate::load::{Picture, View};
 use crate::words::{bytes, percent, seconds};
 
-/// MemTotal, MemAvailable, CommitLimit and Committed_AS, then what may hold the memory: classes that
+/// MemTotal, MemAvailable, CommitLimit, Committed_AS and SwapTotal, then what may hold the memory: classes that
 /// the kernel does not give back.
 const FIELDS: &[&str] = &[
     "MemTotal",
     "MemAvailable",
     "CommitLimit",
     "Committed_AS",
+    "SwapTotal",
     "AnonPages",
     "Shmem",
     "SUnreclaim",
@@ -29,7 +30,7 @@ const FIELDS: &[&str] = &[
 ];
 
 /// Where the classes begin in [`FIELDS`].
-const CLASSES: usize = 4;
+const CLASSES: usize = 5;
 
 const VIEWS: &[View] = &[View {
     source: "meminfo",
@@ -63,7 +64,7 @@ impl Watch for Available {
 
     fn see(&mut self, _: &Scene<'_>, _: usize, picture: &Picture<'_>) {
         let values = picture.scalars();
-        let &[total, available, limit, committed, ..] = values else {
+        let &[total, available, limit, committed, swap, ..] = values else {
             return;
         };
         let share = available / total;
@@ -71,15 +72,16 @@ impl Watch for Available {
             picture.t_s,
             (share < AVAILABLE_SHARE).then(|| (-share, values.to_vec())),
         );
-        let threshold = if self.mode == Some(STRICT) {
-            COMMIT_SHARE_STRICT
-        } else {
-            COMMIT_SHARE
+        // Where the limit is not enforced it says nothing; all memory and swap do.
+        let most = match self.mode {
+            Some(STRICT) => limit * COMMIT_SHARE_STRICT,
+            Some(_) => (total + swap) * COMMIT_SHARE,
+            None => limit * COMMIT_SHARE,
         };
         let share = committed / limit;
         self.promised.see(
             picture.t_s,
-            (share > threshold).then_some((share, (committed, limit))),
+            (committed > most).then_some((share, (committed, limit))),
         );
     }
 
@@ -183,11 +185,11 @@ fn overcommit(scene: &Scene<'_>, found: &Found<(f64, f64)>, mode: Option<i64>) -
         ),
         Some(1) => (
             Severity::Info,
-            "vm.overcommit_memory is 1: nothing is refused, and only the OOM killer answers if all of it is used.",
+            "That is more than all memory and swap. vm.overcommit_memory is 1: nothing is refused, and the OOM killer answers if all of it is used.",
         ),
         Some(_) => (
             Severity::Info,
-            "vm.overcommit_memory is 0: the limit is not enforced, and only single requests beyond all memory and swap are refused; the OOM killer answers if all of it is used.",
+            "That is more than all memory and swap. vm.overcommit_memory is 0: only single requests beyond that are refused, and the OOM killer answers if all of it is used.",
         ),
         None => (
             Severity::Info,

@@ -94,10 +94,10 @@ conditions! {
         SWAP_FLOOR_SHARE = 0.01, "floor_share",
             "A growth under a hundredth of the swap would take a hundred such runs to fill it.";
     }
-    "overcommit", "More memory is promised than CommitLimit; only vm.overcommit_memory = 2 enforces that.",
+    "overcommit", "More memory is promised than CommitLimit, which only vm.overcommit_memory = 2 enforces, or than there is.",
     "Documentation/mm/overcommit-accounting.rst; mm/util.c __vm_enough_memory", {
         COMMIT_SHARE = 1.0, "commit_share",
-            "CommitLimit is what swap and overcommit_ratio of the memory could hold.";
+            "Of CommitLimit where the mode is not known, as it may be 2; of all memory and swap in modes 0 and 1, which do not enforce the limit: beyond that not all promises can be kept.";
         COMMIT_SHARE_STRICT = 0.90, "commit_share_strict",
             "In mode 2 the limit itself is never passed, as allocations fail before; in the last tenth large ones do.";
     }
