@@ -91,6 +91,36 @@ pub struct Ledger {
     pub available: Option<f64>,
 }
 
+/// The class of pages that no counter owns.
+pub const UNACCOUNTED: &str = "unaccounted";
+
+impl Ledger {
+    fn of_nobody(&self) -> Option<&Class> {
+        self.classes.iter().find(|class| class.name == UNACCOUNTED)
+    }
+
+    /// What no class owns, as a series; `None` where it is never known.
+    pub fn unaccounted(&self) -> Option<Cells> {
+        let values = &self.of_nobody()?.values;
+        let known: Vec<f64> = values.iter().map(|v| v.unwrap_or(f64::NAN)).collect();
+        let cells = Cells::from_samples(&self.t_s, &known);
+        (cells.n > 0).then_some(cells)
+    }
+
+    /// The same point by point.
+    pub fn unaccounted_points(&self) -> Option<Points> {
+        let values = &self.of_nobody()?.values;
+        Some(Points {
+            points: self
+                .t_s
+                .iter()
+                .copied()
+                .zip(values.iter().copied())
+                .collect(),
+        })
+    }
+}
+
 /// Draws up the ledger of each boot; `None` where meminfo was not recorded.
 ///
 /// # Errors
@@ -212,7 +242,7 @@ fn draw_up(span_s: f64, fields: &HashMap<&str, Vec<&Points>>) -> Option<Ledger> 
         .position(|class| class.name == "file_cache")
         .unwrap_or(classes.len());
     let unaccounted = Class {
-        name: "unaccounted",
+        name: UNACCOUNTED,
         judgement: Some(judge_values(&t_s, &rest, false)),
         values: rest,
     };

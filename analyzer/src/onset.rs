@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::load::Index;
 use crate::verdict::RULES;
+use crate::words::headline;
 
 /// The event next to an onset.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -19,7 +20,7 @@ pub struct Onset {
 }
 
 /// Kinds of events that say something of the recording and not of the machine.
-const BESIDE: &[&str] = &["renamed", "gap", "wall_clock"];
+const BESIDE: &[&str] = &["renamed", "gap", "mem_info"];
 
 /// Where more processes than this started about the onset, none of them is worth a name.
 const FEW_STARTS: usize = 3;
@@ -71,7 +72,11 @@ pub fn onset_event(
     };
     let events = index.events.iter().filter(|event| event.boot == number);
     for event in events.filter(|event| !BESIDE.contains(&event.kind.as_str())) {
-        take(&event.kind, &event.text, of_boot.at(event.boottime_us));
+        take(
+            &event.kind,
+            &headline(&event.text, ""),
+            of_boot.at(event.boottime_us),
+        );
     }
     let first_run = index
         .runs

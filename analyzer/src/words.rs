@@ -38,3 +38,19 @@ pub(crate) fn bytes(bytes: f64) -> String {
 pub(crate) fn count(n: usize, word: &str) -> String {
     format!("{n} {word}{}", if n == 1 { "" } else { "s" })
 }
+
+/// The line of a text of the kernel that says most: the first one that holds `word`, or the first
+/// at all. Line ends stand as `\\n` in a printable text.
+pub(crate) fn headline(text: &str, word: &str) -> String {
+    let mut lines = text.split("\\n").filter(|line| !line.trim().is_empty());
+    let first = lines.clone().next().unwrap_or_default();
+    let line = lines.find(|line| line.contains(word)).unwrap_or(first);
+    let mut short: String = line.trim().chars().take(LINE_CHARS).collect();
+    if short.len() < line.trim().len() {
+        short.push_str("...");
+    }
+    short
+}
+
+/// A line in the report is cut here; the recording has it whole.
+const LINE_CHARS: usize = 300;

@@ -95,7 +95,7 @@ impl Read {
             |_| {},
             |key, cells| {
                 let name = SeriesName::of(&recording, &index, key).unwrap().name;
-                series.push((name, key, cells));
+                series.push((name, key, cells[0].clone()));
             },
         )
         .unwrap();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use divan::Bencher;
 use divan::counter::BytesCount;
-use memsoak_record::source::{Parse, Reader, SOURCES};
+use memsoak_record::source::{Parse, SOURCES};
 use memsoak_schema::Rows;
 
 fn main() {
@@ -17,13 +17,20 @@ fn main() {
 fn names() -> Vec<&'static str> {
     SOURCES
         .iter()
-        .filter(|source| matches!(source.reader, Reader::Files(_)))
+        .filter(|source| source.parse().is_some())
         .map(|source| source.spec.name)
         .collect()
 }
 
-fn capture() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/captures/6.18-x86_64-microvm/t0")
+/// A file of the busy machine, or of one with modules where it has none.
+fn captured(path: &str) -> PathBuf {
+    let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/captures");
+    let file = captures.join("6.18-x86_64-microvm/t0").join(path);
+    if file.exists() {
+        file
+    } else {
+        captures.join("6.12-x86_64-debian/t1").join(path)
+    }
 }
 
 /// A source's parser and those of its files that were captured, with their places.
@@ -34,12 +41,10 @@ struct Texts {
 
 fn texts_of(name: &str) -> Option<Texts> {
     let source = SOURCES.iter().find(|source| source.spec.name == name)?;
-    let Reader::Files(parse) = source.reader else {
-        return None;
-    };
+    let parse = source.parse()?;
     let paths = source.spec.paths.iter().enumerate();
     let files: Vec<_> = paths
-        .filter_map(|(file, path)| Some((file, std::fs::read(capture().join(path)).ok()?)))
+        .filter_map(|(file, path)| Some((file, std::fs::read(captured(path)).ok()?)))
         .collect();
     assert!(
         !files.is_empty(),

@@ -50,6 +50,15 @@ impl Root {
         rustix::fs::openat(&self.dir, path, flags, Mode::empty())
     }
 
+    /// Takes hold of a place below it, without reading what is there.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open_place(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.dir, path, flags, Mode::empty())
+    }
+
     /// What stands in a link, as bytes.
     pub fn read_link(&self, path: &str) -> Option<Vec<u8>> {
         let target = rustix::fs::readlinkat(&self.dir, path, Vec::new()).ok()?;

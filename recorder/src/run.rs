@@ -182,6 +182,7 @@ impl Recorder {
         let setup = Setup {
             interval_us: interval_us.unsigned_abs(),
             held_processes: held_processes(&root),
+            recorded_until_us: writer.recorded_until_us()?,
         };
         let active = wanted
             .into_iter()
@@ -299,8 +300,9 @@ impl Recorder {
         }
         for Taken { place, state, plan } in taken {
             let rows = &self.active[place].rows;
-            let rows = state.status.has_values().then_some(rows);
-            self.writer.write_sample(place, &state, rows)?;
+            let values = state.status.has_values().then_some(rows);
+            self.writer.write_sample(place, &state, values)?;
+            self.writer.write_happenings(place, rows)?;
             if let Some((interval_us, reason)) = plan {
                 self.writer.write_plan(place, interval_us, &reason)?;
             }
@@ -308,7 +310,11 @@ impl Recorder {
         self.writer.commit_tick(TickCost {
             took_us: boottime_us() - begin_us,
             cpu_us: cpu_us() - begin_cpu,
-        })
+        })?;
+        for active in &mut self.active {
+            active.rows.clear_happenings();
+        }
+        Ok(())
     }
 
     /// Reads the sources that are due.

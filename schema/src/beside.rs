@@ -29,7 +29,7 @@ pub fn mark(path: &Path, boot_id: &str, boottime_us: i64, text: &str) -> Result<
             what: "run in this boot; a mark belongs into a live recording".to_owned(),
         });
     };
-    insert_event(&db, boot, boottime_us, "mark", None, text.as_bytes())
+    insert_event(&db, boot, boottime_us, "mark", None, text.as_bytes(), None)
         .context(path, "writing a mark")?;
     db.query_row(
         "SELECT count(*) FROM run WHERE boot = ? AND ended_us IS NULL",

@@ -171,8 +171,10 @@ pub struct Event {
     pub kind: String,
     /// The source that it concerns.
     pub source: Option<String>,
-    /// Its text, made printable.
+    /// Its text, made printable; line ends are written as `\n`.
     pub text: String,
+    /// What a program needs of the text (`victim_pid`, `order`); empty where there is none.
+    pub detail: Labels,
 }
 
 /// At which interval a source is read, from a tick on.

@@ -22,6 +22,6 @@ pub use facts::{BootInfo, HostInfo, OpenRun, RunInfo, SampleState, TickCost, Tic
 pub use file::newest_version;
 pub use issue::Issue;
 pub use reader::{Recording, printable};
-pub use rows::{Label, RowRef, Rows, Value};
+pub use rows::{Happening, Label, RowRef, Rows, Value};
 pub use spec::{Kind, MetricSpec, Shape, Spec, Status, Trend, Unit};
 pub use writer::Writer;

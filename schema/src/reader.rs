@@ -249,6 +249,28 @@ impl Recording {
         self.list("reading the entities", &sql, entity)
     }
 
+    /// Streams number, boot and name of every entity of a source.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn scan_names(
+        &self,
+        source: i64,
+        mut each: impl FnMut(i64, i64, &[u8]),
+    ) -> Result<(), Error> {
+        let sql = format!(
+            "SELECT entity, boot, name FROM entity WHERE source = {source} ORDER BY entity"
+        );
+        self.scan("reading the names of entities", &sql, |row| {
+            let name = match row.get_ref(2)? {
+                ValueRef::Text(name) | ValueRef::Blob(name) => name,
+                _ => &[],
+            };
+            each(row.get(0)?, row.get(1)?, name);
+            Ok(())
+        })
+    }
+
     /// The reasons that samples refer to.
     ///
     /// # Errors
@@ -268,7 +290,7 @@ impl Recording {
     pub fn events(&self) -> Result<Vec<Event>, Error> {
         self.list(
             "reading the events",
-            "SELECT boot, boottime_us, kind, source, text FROM event ORDER BY boot, boottime_us, event",
+            "SELECT boot, boottime_us, kind, source, text, data FROM event ORDER BY boot, boottime_us, event",
             |row| {
                 Ok(Event {
                     boot: row.get(0)?,
@@ -276,6 +298,7 @@ impl Recording {
                     kind: row.get(2)?,
                     source: row.get(3)?,
                     text: printable(&bytes(row.get_ref(4)?)),
+                    detail: labels(row.get_ref(5)?),
                 })
             },
         )

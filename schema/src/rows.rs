@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::Labels;
+
 /// A stored number. Missing is `Null`, never zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Value {
@@ -82,6 +84,53 @@ struct Row {
     values: Range<usize>,
 }
 
+/// Something that happened and that a source saw: a report in the kernel log, a module that came.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Happening {
+    /// What kind of thing it is (`oom_kill`).
+    pub kind: &'static str,
+    /// CLOCK_BOOTTIME in us; `None` is the time of the tick at which it was seen.
+    pub boottime_us: Option<i64>,
+    /// What the kernel said, or what was seen.
+    pub text: Vec<u8>,
+    /// What a program needs of the text, as a JSON object.
+    pub detail: Labels,
+}
+
+impl Happening {
+    /// One without details, seen now.
+    pub fn new(kind: &'static str, text: &[u8]) -> Self {
+        Self {
+            kind,
+            boottime_us: None,
+            text: text.to_vec(),
+            detail: Labels::new(),
+        }
+    }
+
+    /// Adds a detail.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: Label<'_>) -> Self {
+        self.detail.insert(name.to_owned(), json_of(value));
+        self
+    }
+}
+
+/// JSON has no bytes: where they are not UTF-8 the escaped form says which ones they were.
+pub(crate) fn json_of(label: Label<'_>) -> serde_json::Value {
+    match label {
+        Label::Int(i) => i.into(),
+        Label::Bool(b) => b.into(),
+        Label::Bytes(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => text.into(),
+            Err(_) => bytes.escape_ascii().to_string().into(),
+        },
+    }
+}
+
+/// Happenings that are kept while ticks cannot be written; the first ones tell the most.
+const MOST_HAPPENINGS: usize = 256;
+
 /// The rows of one sample.
 ///
 /// A parser calls [`scalar`](Rows::scalar) for each key, or [`entity`](Rows::entity) for each thing
@@ -94,6 +143,8 @@ pub struct Rows {
     rows: Vec<Row>,
     incremental: bool,
     gone: Vec<Range<usize>>,
+    happenings: Vec<Happening>,
+    passed_over: u64,
 }
 
 /// One row as the writer sees it.
@@ -104,7 +155,8 @@ pub struct RowRef<'a> {
 }
 
 impl Rows {
-    /// Empties it and keeps its memory.
+    /// Empties it of rows and keeps its memory. What happened stays until it
+    /// [is stored](Rows::clear_happenings): the kernel says it once.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.values.clear();
@@ -190,6 +242,26 @@ impl Rows {
     pub fn gone(&mut self, key: &[u8]) {
         let key = self.keep(key);
         self.gone.push(key);
+    }
+
+    /// Adds what happened.
+    pub fn happened(&mut self, happening: Happening) {
+        if self.happenings.len() < MOST_HAPPENINGS {
+            self.happenings.push(happening);
+        } else {
+            self.passed_over += 1;
+        }
+    }
+
+    /// What happened since it was last stored, and how much more there was than could be kept.
+    pub fn happenings(&self) -> (&[Happening], u64) {
+        (&self.happenings, self.passed_over)
+    }
+
+    /// Forgets what happened: it is stored.
+    pub fn clear_happenings(&mut self) {
+        self.happenings.clear();
+        self.passed_over = 0;
     }
 
     /// Whether absent rows are unchanged rather than gone.

@@ -196,6 +196,8 @@ words! {
         Total = "total",
         /// Memory that the kernel gives back under pressure: its growth is no leak.
         Reclaimable = "reclaimable",
+        /// Not judged; compared with what leaks, to find who does it.
+        Clue = "clue",
     }
 }
 

@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ToSql, params};
 
+use crate::rows::json_of;
 use crate::{Label, MetricSpec, RowRef, Status, TickTime, Value};
 
 pub(crate) fn none_if_no_rows<T>(error: rusqlite::Error) -> rusqlite::Result<Option<T>> {
@@ -64,11 +65,12 @@ pub(crate) fn insert_event(
     kind: &str,
     source: Option<&str>,
     text: &[u8],
+    data: Option<&str>,
 ) -> rusqlite::Result<()> {
     db.prepare_cached(
-        "INSERT INTO event (boot, boottime_us, kind, source, text) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO event (boot, boottime_us, kind, source, text, data) VALUES (?, ?, ?, ?, ?, ?)",
     )?
-    .execute(params![boot, boottime_us, kind, source, Name(text)])
+    .execute(params![boot, boottime_us, kind, source, Name(text), data])
     .map(drop)
 }
 
@@ -97,6 +99,7 @@ pub(crate) fn update_face(
             "renamed",
             Some(source),
             &text,
+            None,
         )?;
     }
     db.prepare_cached("UPDATE entity SET name = ?, labels = ? WHERE entity = ?")?
@@ -122,18 +125,7 @@ pub(crate) fn face_of(row: &RowRef<'_>) -> u64 {
 pub(crate) fn labels_json(row: &RowRef<'_>) -> Option<String> {
     let labels: serde_json::Map<_, _> = row
         .labels()
-        .map(|(name, label)| {
-            let value = match label {
-                Label::Int(i) => i.into(),
-                Label::Bool(b) => b.into(),
-                Label::Bytes(bytes) => match std::str::from_utf8(bytes) {
-                    Ok(text) => text.into(),
-                    // JSON has no bytes; the escaped form says which ones they were.
-                    Err(_) => bytes.escape_ascii().to_string().into(),
-                },
-            };
-            (name.to_owned(), value)
-        })
+        .map(|(name, label)| (name.to_owned(), json_of(label)))
         .collect();
     (!labels.is_empty()).then(|| serde_json::Value::Object(labels).to_string())
 }

@@ -8,7 +8,8 @@ use rusqlite::{Connection, params};
 
 use crate::file::{self, Context, Durability};
 use crate::sql::{
-    Bound, face_of, insert_entity, insert_event, insert_metric, status_code, update_face,
+    Bound, face_of, insert_entity, insert_event, insert_metric, none_if_no_rows, status_code,
+    update_face,
 };
 use crate::{Error, RowRef, Rows, SampleState, Shape, Spec, TickCost, TickTime, Value};
 
@@ -324,8 +325,56 @@ impl Writer {
             kind,
             source,
             text.as_bytes(),
+            None,
         )
         .context(&self.path, "writing an event")
+    }
+
+    /// Stores what a source saw happening.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_happenings(&mut self, source: usize, rows: &Rows) -> Result<(), Error> {
+        let (happenings, passed_over) = rows.happenings();
+        let name = self.sources[source].spec.name;
+        let now = self.pending.map_or(0, |time| time.boottime_us);
+        for happening in happenings {
+            let detail = (!happening.detail.is_empty())
+                .then(|| serde_json::Value::Object(happening.detail.clone()).to_string());
+            insert_event(
+                &self.connection,
+                self.boot,
+                happening.boottime_us.unwrap_or(now),
+                happening.kind,
+                Some(name),
+                &happening.text,
+                detail.as_deref(),
+            )
+            .context(&self.path, "writing an event")?;
+        }
+        if passed_over > 0 {
+            let text = format!("{passed_over} further events came at once and are not kept");
+            self.write_event("gap", Some(name), &text)?;
+        }
+        Ok(())
+    }
+
+    /// The time of the last tick in this boot, in us of CLOCK_BOOTTIME; `None` when the recording
+    /// has none.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn recorded_until_us(&self) -> Result<Option<i64>, Error> {
+        self.connection
+            .query_row(
+                "SELECT t.boottime_us FROM tick t JOIN run r USING (run) \
+                 WHERE t.tick = (SELECT max(tick) FROM tick) AND r.boot = ?",
+                [self.boot],
+                |row| row.get(0),
+            )
+            .map(Some)
+            .or_else(none_if_no_rows)
+            .context(&self.path, "reading the last tick")
     }
 
     /// Ends the tick: when this returns, it is on disk.

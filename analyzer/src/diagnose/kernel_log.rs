@@ -1,13 +1,13 @@
 //! What the kernel did and said: OOM kills that it counted, and reports in its log.
 
-use memsoak_schema::Error;
+use memsoak_schema::{Error, Labels};
 use serde_json::{Map, Value, json};
 
 use super::growers::{self, Kill, Share};
 use super::spells::Counter;
 use super::{Diagnosis, Scene, Severity, Watch, map};
 use crate::load::{Picture, View};
-use crate::words::count;
+use crate::words::{count, headline};
 
 const VIEWS: &[View] = &[View {
     source: "vmstat",
@@ -15,7 +15,7 @@ const VIEWS: &[View] = &[View {
 }];
 
 /// Kinds of events that are diagnoses by themselves, with how bad each is. Those that corrupt
-/// memory or stop the machine are critical.
+/// memory or stop the machine are critical. A dump that was asked for (`mem_info`) is no condition.
 const KINDS: &[(&str, Severity)] = &[
     ("alloc_failure", Severity::Warning),
     ("kasan", Severity::Critical),
@@ -31,9 +31,6 @@ const KILLS_TOLD: usize = 5;
 
 /// Texts of a kind that are kept.
 const TEXTS_KEPT: usize = 10;
-
-/// A text in the report is cut here; the recording has it whole.
-const TEXT_CHARS: usize = 400;
 
 #[derive(Default)]
 pub(super) struct KernelLog {
@@ -83,7 +80,10 @@ impl Watch for KernelLog {
 /// An event of the kernel log.
 struct Said {
     t_s: f64,
+    /// The line that says most.
     text: String,
+    /// What the recorder took out of the text.
+    detail: Labels,
 }
 
 impl Said {
@@ -95,7 +95,9 @@ impl Said {
             .filter(|event| event.kind == kind && event.boot == scene.boot.boot.boot)
             .map(|event| Self {
                 t_s: scene.boot.at(event.boottime_us),
-                text: event.text.chars().take(TEXT_CHARS).collect(),
+                // A report of the OOM killer names its victim in its last line.
+                text: headline(&event.text, "Killed process "),
+                detail: event.detail.clone(),
             })
             .collect()
     }
@@ -104,7 +106,7 @@ impl Said {
 fn texts(said: &[Said]) -> Vec<Value> {
     said.iter()
         .take(TEXTS_KEPT)
-        .map(|said| json!({"t_s": said.t_s, "text": said.text}))
+        .map(|said| json!({"t_s": said.t_s, "text": said.text, "detail": said.detail}))
         .collect()
 }
 
@@ -140,6 +142,14 @@ fn oom_kill(scene: &Scene<'_>, counter: &Counter) -> Result<Option<Diagnosis>, E
         if !said.text.ends_with('.') {
             text.push('.');
         }
+    }
+    let limited = said
+        .iter()
+        .find_map(|said| said.detail.get("oom_memcg")?.as_str());
+    if let Some(group) = limited {
+        text.push_str(&format!(
+            " The limit of the cgroup {group} was reached, not that of the machine."
+        ));
     }
     if let Some(kill) = kills.first() {
         text.push_str(&of_first(kill));

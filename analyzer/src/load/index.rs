@@ -7,6 +7,8 @@ use memsoak_schema::{
     Boot, Error, Event, Host, Plan, Recording, Run, Source, Status, Tick, WallClock,
 };
 
+use super::kin::Kin;
+
 /// The samples of one source in one boot that gave values, in order.
 #[derive(Clone, Debug, Default)]
 pub struct SourceTicks {
@@ -79,6 +81,8 @@ pub struct Index {
     pub runs: Vec<Run>,
     /// The sources and their metrics.
     pub sources: Vec<Source>,
+    /// Which entities bear one name.
+    pub kin: Kin,
     /// What happened.
     pub events: Vec<Event>,
     /// The wall clock against the boot clock.
@@ -110,10 +114,15 @@ impl Index {
         let sources = recording.sources()?;
         let mut boots = boots_with_ticks(&recording.boots()?, &runs, &ticks);
         let coverage = read_samples(recording, &sources, &ticks, &mut boots)?;
+        let mut kin = Kin::default();
+        for source in &sources {
+            kin.read(recording, source)?;
+        }
         Ok(Self {
             hosts: recording.hosts()?,
             boots,
             sources,
+            kin,
             events: recording.events()?,
             clock: recording.wall_clock()?,
             coverage,

@@ -9,12 +9,15 @@ mod condense;
 mod cursor;
 mod ids;
 mod index;
+mod kin;
 mod name;
 mod pictures;
 mod points;
 mod series;
+mod sums;
 
 pub use index::{BootTicks, Coverage, Index, SourceTicks};
+pub use kin::{Group, Kin};
 pub use name::{Quantity, SeriesKey, SeriesName};
 pub use pictures::{Picture, View, pictures};
 pub use points::{Points, points};

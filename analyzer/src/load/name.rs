@@ -3,6 +3,7 @@
 use memsoak_schema::{Entity, Error, Labels, Metric, Recording, Source, Trend, Unit, printable};
 
 use super::index::{BootTicks, Index};
+use super::kin::{Group, MEMBERS};
 
 /// What the numbers of a series are, after conversion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,18 @@ pub struct SeriesKey {
     pub entity: i64,
     /// The metric.
     pub metric: i64,
+}
+
+impl SeriesKey {
+    /// The pages of a boot that no counter owns: computed, not read.
+    pub fn unaccounted(boot: usize) -> Self {
+        Self {
+            boot,
+            source: -1,
+            entity: 0,
+            metric: 0,
+        }
+    }
 }
 
 /// What a series is called.
@@ -98,6 +111,10 @@ impl SeriesName {
             .iter()
             .find(|source| source.source == key.source)
             .ok_or_else(missing)?;
+        if let Some(group) = index.kin.group(key.entity) {
+            let metric = source.metrics.iter().find(|m| m.metric == key.metric);
+            return Ok(Self::of_group(boot, source, metric, group));
+        }
         let metric = source
             .metrics
             .iter()
@@ -109,6 +126,40 @@ impl SeriesName {
             None
         };
         Ok(Self::build(boot, source, metric, entity.as_ref()))
+    }
+
+    /// A series that is not read but computed: `source/key`.
+    pub fn scalar(source: &str, key: &str, quantity: Quantity, trend: Trend) -> Self {
+        Self {
+            id: format!("{source}/{key}"),
+            source: source.to_owned(),
+            entity: String::new(),
+            name: key.to_owned(),
+            metric: key.to_owned(),
+            quantity,
+            labels: Labels::default(),
+            trend,
+            part_of: String::new(),
+            reclaimable: false,
+        }
+    }
+
+    /// A sum over things of one name: as the things themselves, without what tells them apart.
+    fn of_group(boot: &BootTicks, source: &Source, metric: Option<&Metric>, group: &Group) -> Self {
+        let name = printable(&group.name);
+        let shown = metric.map_or_else(|| MEMBERS.to_owned(), |metric| shown_name(metric, source));
+        Self {
+            id: format!("{}/{name}/{shown}", source.name),
+            source: source.name.clone(),
+            entity: name.clone(),
+            name,
+            metric: shown,
+            quantity: metric.map_or(Quantity::Count, |metric| conversion(metric.unit, boot).1),
+            labels: Labels::from_iter([("members".to_owned(), group.members.into())]),
+            trend: metric.map_or(Trend::Count, |metric| metric.trend),
+            part_of: metric.map_or_else(String::new, |metric| metric.part_of.clone()),
+            reclaimable: false,
+        }
     }
 
     fn build(boot: &BootTicks, source: &Source, metric: &Metric, entity: Option<&Entity>) -> Self {

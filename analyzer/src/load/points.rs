@@ -1,13 +1,16 @@
 //! Chosen series, point by point, at the resolution of a chart.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
-use memsoak_schema::{Error, Metric, Recording};
+use memsoak_schema::{Error, Metric, Recording, Source};
 
 use super::cursor::Cursor;
 use super::ids::IdMap;
 use super::index::{Index, SourceTicks};
+use super::kin::MEMBERS_METRIC;
 use super::name::{SeriesKey, conversion};
+use super::sums::Sums;
 
 /// A series point by point, at a bounded resolution.
 #[derive(Clone, Debug, Default)]
@@ -191,52 +194,23 @@ pub fn points(
                 .copied()
                 .filter(|key| key.boot == boot_at && key.source == source.source)
                 .collect();
-            let mut metrics: Vec<&Metric> = source
-                .metrics
-                .iter()
-                .filter(|metric| of_source.iter().any(|key| key.metric == metric.metric))
-                .collect();
-            metrics.sort_by_key(|metric| metric.metric);
-            if metrics.is_empty() {
+            if of_source.is_empty() {
                 continue;
             }
             let ticks = boot.sources.get(&source.source).unwrap_or(&none);
-            let mut traces: IdMap<(i64, i64), (Trace<'_>, f64)> = of_source
-                .iter()
-                .filter_map(|key| {
-                    let metric = metrics.iter().find(|metric| metric.metric == key.metric)?;
-                    let (factor, _) = conversion(metric.unit, boot);
-                    let trace = Trace::new(ticks, boot.span_s());
-                    Some(((key.entity, key.metric), (trace, factor)))
-                })
-                .collect();
-            if source.has_entities {
-                let mut wanted: Vec<i64> = of_source.iter().map(|key| key.entity).collect();
-                wanted.sort_unstable();
-                wanted.dedup();
-                recording.scan_entities(
-                    source,
-                    &metrics,
-                    Some(&wanted),
-                    &boot.range,
-                    |tick, entity, values| {
-                        for (metric, value) in metrics.iter().zip(values) {
-                            if let Some((trace, factor)) = traces.get_mut(&(entity, metric.metric))
-                            {
-                                trace.row(tick, value * *factor);
-                            }
-                        }
-                    },
-                )?;
-            } else {
-                let wanted: Vec<i64> = metrics.iter().map(|metric| metric.metric).collect();
-                recording.scan_scalars(&wanted, &boot.range, |tick, metric, value| {
-                    if let Some((trace, factor)) = traces.get_mut(&(0, metric)) {
-                        trace.row(tick, value * *factor);
-                    }
-                })?;
-            }
-            for ((entity, metric), (trace, _)) in traces {
+            let mut traces = Traces(
+                of_source
+                    .iter()
+                    .map(|key| {
+                        let metric = source.metrics.iter().find(|m| m.metric == key.metric);
+                        let factor = metric.map_or(1.0, |metric| conversion(metric.unit, boot).0);
+                        let trace = Trace::new(ticks, boot.span_s());
+                        ((key.entity, key.metric), (trace, factor))
+                    })
+                    .collect(),
+            );
+            traces.read(recording, index, source, &boot.range, ticks)?;
+            for ((entity, metric), (trace, _)) in traces.0 {
                 let key = SeriesKey {
                     boot: boot_at,
                     source: source.source,
@@ -248,4 +222,74 @@ pub fn points(
         }
     }
     Ok(found)
+}
+
+/// The chosen series of one source, by entity and metric, each with the factor to its shown unit.
+struct Traces<'a>(IdMap<(i64, i64), (Trace<'a>, f64)>);
+
+impl Traces<'_> {
+    fn row(&mut self, tick: i64, entity: i64, metric: i64, value: f64) {
+        if let Some((trace, factor)) = self.0.get_mut(&(entity, metric)) {
+            trace.row(tick, value * *factor);
+        }
+    }
+
+    fn read(
+        &mut self,
+        recording: &Recording,
+        index: &Index,
+        source: &Source,
+        range: &RangeInclusive<i64>,
+        ticks: &SourceTicks,
+    ) -> Result<(), Error> {
+        let mut metrics: Vec<&Metric> = source
+            .metrics
+            .iter()
+            .filter(|metric| self.0.keys().any(|(_, wanted)| *wanted == metric.metric))
+            .collect();
+        metrics.sort_by_key(|metric| metric.metric);
+        if !source.has_entities {
+            let wanted: Vec<i64> = metrics.iter().map(|metric| metric.metric).collect();
+            return recording.scan_scalars(&wanted, range, |tick, metric, value| {
+                self.row(tick, 0, metric, value);
+            });
+        }
+        if metrics.is_empty() {
+            // How many bear a name: any column tells whether one is there.
+            metrics.extend(source.metrics.first());
+        }
+        let mut wanted: Vec<i64> = self.0.keys().map(|(entity, _)| *entity).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let groups: Vec<i64> = wanted.iter().copied().filter(|of| *of < 0).collect();
+        wanted.extend(groups.iter().flat_map(|group| index.kin.members(*group)));
+        let mut sums = Sums::new(&index.kin, ticks, metrics.len());
+        recording.scan_entities(
+            source,
+            &metrics,
+            Some(&wanted),
+            range,
+            |tick, entity, values| {
+                for (metric, value) in metrics.iter().zip(values) {
+                    self.row(tick, entity, metric.metric, *value);
+                }
+                if !groups.is_empty() {
+                    sums.row(tick, entity, values, &mut |tick, group, values| {
+                        self.sum(&metrics, tick, group, values);
+                    });
+                }
+            },
+        )?;
+        sums.finish(&mut |tick, group, values| self.sum(&metrics, tick, group, values));
+        Ok(())
+    }
+
+    fn sum(&mut self, metrics: &[&Metric], tick: i64, group: i64, values: &[f64]) {
+        for (metric, value) in metrics.iter().zip(values) {
+            self.row(tick, group, metric.metric, *value);
+        }
+        if let Some(members) = values.last() {
+            self.row(tick, group, MEMBERS_METRIC, *members);
+        }
+    }
 }

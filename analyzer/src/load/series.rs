@@ -1,13 +1,17 @@
 //! Streams the tables of a recording into series that are small enough to judge.
 
-use memsoak_schema::{Error, Kind, Metric, Recording, Trend};
+use std::collections::BTreeMap;
+
+use memsoak_schema::{Error, Kind, Metric, Recording, Source, Trend};
 
 use super::condense::{Builder, Grid};
 use super::cursor::Cursor;
 use super::ids::IdMap;
 use super::index::Index;
 use super::index::SourceTicks;
+use super::kin::MEMBERS_METRIC;
 use super::name::{SeriesKey, conversion};
+use super::sums::Sums;
 use crate::verdict::Cells;
 
 /// A life of fewer samples is not judged; an entity that is gone after fewer is forgotten at once,
@@ -30,6 +34,8 @@ struct Stream<'a> {
     grid: Grid,
     factors: Vec<f64>,
     lives: IdMap<i64, Life>,
+    /// A name may be without members for a while and go on.
+    keeps_short: bool,
 }
 
 impl<'a> Stream<'a> {
@@ -39,6 +45,7 @@ impl<'a> Stream<'a> {
             grid: Grid::new(&ticks.t_s),
             factors,
             lives: IdMap::default(),
+            keeps_short: false,
         }
     }
 
@@ -57,6 +64,7 @@ impl<'a> Stream<'a> {
         }
         let gone = values.iter().all(|value| value.is_nan());
         if gone
+            && !self.keeps_short
             && life
                 .metrics
                 .iter()
@@ -94,10 +102,13 @@ impl<'a> Stream<'a> {
     }
 }
 
-/// Streams every judged series of a recording, boot by boot and source by source.
+/// Streams every judged series of a recording, boot by boot and source by source, those of one
+/// source in the order of their keys.
 ///
-/// Memory is bounded by the number of series that vary, not by their length. `progress` is told
-/// the source that is being read.
+/// A series comes as its lives: one, but for a name whose bearers follow one another (a service that
+/// is restarted), which has one for each. The sums over things of one name ([`super::Kin`]) come after the
+/// things themselves. Memory is bounded by the number of series that vary, not by their length.
+/// `progress` is told the source that is being read.
 ///
 /// # Errors
 /// When the file is damaged.
@@ -105,60 +116,116 @@ pub fn judged_series(
     recording: &Recording,
     index: &Index,
     mut progress: impl FnMut(&str),
-    mut each: impl FnMut(SeriesKey, Cells),
+    mut each: impl FnMut(SeriesKey, &[Cells]),
 ) -> Result<(), Error> {
-    let none = SourceTicks::default();
-    for (boot_at, boot) in index.boots.iter().enumerate() {
-        let key = |source, entity, metric| SeriesKey {
-            boot: boot_at,
-            source,
-            entity,
-            metric,
-        };
+    for boot in 0..index.boots.len() {
         progress("scalars");
-        // The scalars of all sources share a table: one scan serves them all.
-        let mut owner: IdMap<i64, (usize, f64)> = IdMap::default();
-        let mut streams = Vec::new();
-        for source in index.sources.iter().filter(|source| !source.has_entities) {
-            let ticks = boot.sources.get(&source.source).unwrap_or(&none);
-            for metric in source.metrics.iter().filter(|metric| is_judged(metric)) {
-                let (factor, _) = conversion(metric.unit, boot);
-                owner.insert(metric.metric, (streams.len(), factor));
-            }
-            streams.push((source.source, Stream::new(ticks, vec![1.0])));
-        }
-        let mut metrics: Vec<i64> = owner.keys().copied().collect();
-        metrics.sort_unstable();
-        recording.scan_scalars(&metrics, &boot.range, |tick, metric, value| {
-            if let Some((stream, factor)) = owner.get(&metric)
-                && let Some((_, stream)) = streams.get_mut(*stream)
-            {
-                stream.row(tick, metric, &[value * factor]);
-            }
-        })?;
-        for (source, stream) in streams {
-            stream.finish(|metric, _, cells| each(key(source, 0, metric), cells));
-        }
-
+        scalars(recording, index, boot, &mut each)?;
         for source in index.sources.iter().filter(|source| source.has_entities) {
             let judged: Vec<&Metric> = source.metrics.iter().filter(|m| is_judged(m)).collect();
-            if judged.is_empty() {
-                continue;
+            if !judged.is_empty() {
+                progress(&source.name);
+                entities(recording, index, boot, source, &judged, &mut each)?;
             }
-            progress(&source.name);
-            let ticks = boot.sources.get(&source.source).unwrap_or(&none);
-            let factors = judged.iter().map(|m| conversion(m.unit, boot).0).collect();
-            let mut stream = Stream::new(ticks, factors);
-            recording.scan_entities(
+        }
+    }
+    Ok(())
+}
+
+/// The scalars of all sources share a table: one scan serves them all.
+fn scalars(
+    recording: &Recording,
+    index: &Index,
+    boot_at: usize,
+    each: &mut impl FnMut(SeriesKey, &[Cells]),
+) -> Result<(), Error> {
+    let none = SourceTicks::default();
+    let boot = &index.boots[boot_at];
+    let mut owner: IdMap<i64, (usize, f64)> = IdMap::default();
+    let mut streams = Vec::new();
+    for source in index.sources.iter().filter(|source| !source.has_entities) {
+        let ticks = boot.sources.get(&source.source).unwrap_or(&none);
+        for metric in source.metrics.iter().filter(|metric| is_judged(metric)) {
+            let (factor, _) = conversion(metric.unit, boot);
+            owner.insert(metric.metric, (streams.len(), factor));
+        }
+        streams.push((source.source, Stream::new(ticks, vec![1.0])));
+    }
+    let mut metrics: Vec<i64> = owner.keys().copied().collect();
+    metrics.sort_unstable();
+    recording.scan_scalars(&metrics, &boot.range, |tick, metric, value| {
+        if let Some((stream, factor)) = owner.get(&metric)
+            && let Some((_, stream)) = streams.get_mut(*stream)
+        {
+            stream.row(tick, metric, &[value * factor]);
+        }
+    })?;
+    for (source, stream) in streams {
+        stream.finish(|metric, _, cells| {
+            let key = SeriesKey {
+                boot: boot_at,
                 source,
-                &judged,
-                None,
-                &boot.range,
-                |tick, entity, values| stream.row(tick, entity, values),
-            )?;
-            stream.finish(|entity, place, cells| {
-                each(key(source.source, entity, judged[place].metric), cells);
-            });
+                entity: 0,
+                metric,
+            };
+            each(key, &[cells]);
+        });
+    }
+    Ok(())
+}
+
+/// The entities of a source, and the sums over those of one name.
+fn entities(
+    recording: &Recording,
+    index: &Index,
+    boot_at: usize,
+    source: &Source,
+    judged: &[&Metric],
+    each: &mut impl FnMut(SeriesKey, &[Cells]),
+) -> Result<(), Error> {
+    let none = SourceTicks::default();
+    let boot = &index.boots[boot_at];
+    let ticks = boot.sources.get(&source.source).unwrap_or(&none);
+    let mut factors: Vec<f64> = judged.iter().map(|m| conversion(m.unit, boot).0).collect();
+    let mut stream = Stream::new(ticks, factors.clone());
+    factors.push(1.0);
+    let mut of_names = Stream::new(ticks, factors);
+    of_names.keeps_short = true;
+    let mut sums = Sums::new(&index.kin, ticks, judged.len());
+    recording.scan_entities(source, judged, None, &boot.range, |tick, entity, values| {
+        stream.row(tick, entity, values);
+        sums.row(tick, entity, values, &mut |tick, group, sums| {
+            of_names.row(tick, group, sums);
+        });
+    })?;
+    sums.finish(&mut |tick, group, sums| of_names.row(tick, group, sums));
+    let key = |entity, place: usize| SeriesKey {
+        boot: boot_at,
+        source: source.source,
+        entity,
+        metric: judged
+            .get(place)
+            .map_or(MEMBERS_METRIC, |metric| metric.metric),
+    };
+    let mut successive: BTreeMap<(i64, usize), Vec<Cells>> = BTreeMap::new();
+    stream.finish(|entity, place, cells| {
+        each(key(entity, place), std::slice::from_ref(&cells));
+        if let Some(group) = index.kin.of(entity)
+            && sums.most(group) == 1
+        {
+            successive.entry((group, place)).or_default().push(cells);
+        }
+    });
+    // Of a name that two bear at once the sum says most, otherwise each life by itself.
+    of_names.finish(|group, place, cells| {
+        if sums.most(group) > 1 {
+            each(key(group, place), &[cells]);
+        }
+    });
+    for ((group, place), mut lives) in successive {
+        if lives.len() > 1 {
+            lives.sort_by(|a, b| a.t_s[0].total_cmp(&b.t_s[0]));
+            each(key(group, place), &lives);
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::diagnoses::{DiagnosisEntry, ExhaustionEntry};
 use super::marks::PhasesEntry;
-use crate::findings::{Analysis, Finding, Judged as JudgedSeries};
+use crate::findings::{Analysis, Finding, Judged as JudgedSeries, Suspect};
 use crate::load::{Index, Quantity};
 use crate::onset::Onset;
 use crate::verdict::{Evidence, Verdict};
@@ -30,6 +30,8 @@ pub struct Report {
     pub findings: Vec<FindingEntry>,
     /// How the memory is used.
     pub ledger: LedgerEntry,
+    /// The totals that grow, and who has them.
+    pub attribution: Vec<AttributionEntry>,
     /// Conditions that need no trend, the worst first.
     pub diagnoses: Vec<DiagnosisEntry>,
     /// When memory runs out under all that grows together, for the last boot.
@@ -141,10 +143,57 @@ pub struct FindingEntry {
     pub evidence: Vec<Evidence>,
     /// The series that mirror it.
     pub explains: Vec<Explained>,
-    /// Processes that move with it; filled where the owner is not the kernel's word.
-    pub suspects: Vec<serde_json::Value>,
+    /// Processes that move with it, where the kernel's word does not say whose it is.
+    pub suspects: Vec<SuspectEntry>,
     /// Its chart, relative to the report.
     pub chart: Option<String>,
+}
+
+/// A process that moves with a finding.
+#[derive(Debug, Serialize)]
+pub struct SuspectEntry {
+    /// Its process id; `None` for all processes of the name together.
+    pub pid: Option<i64>,
+    /// Its name.
+    pub comm: String,
+    /// What moves, in words and numbers.
+    pub why: String,
+    /// 0 to 1; from 0.7 on the two are one finding.
+    pub strength: f64,
+    /// Objects (or pages) for each descriptor, thread or process.
+    pub ratio: Option<f64>,
+    /// The series that moves with it.
+    pub series: String,
+}
+
+/// A total that grows, taken apart.
+#[derive(Debug, Serialize)]
+pub struct AttributionEntry {
+    /// Name of the total's series.
+    pub series: String,
+    /// The bare kernel word.
+    pub name: String,
+    /// Its unit.
+    pub unit: &'static str,
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// Slope in units an hour.
+    pub slope_per_hour: f64,
+    /// Share of the slope that the parts make up.
+    pub explained: f64,
+    /// The parts from one hundredth on, the largest first.
+    pub parts: Vec<PartEntry>,
+}
+
+/// Who has a part of a total.
+#[derive(Debug, Serialize)]
+pub struct PartEntry {
+    /// The series that stands for it.
+    pub series: String,
+    /// The entity as it stands in `series`.
+    pub entity: String,
+    /// Share of the total's slope.
+    pub share: f64,
 }
 
 /// A series that a finding explains.
@@ -276,6 +325,7 @@ pub(super) fn build(db: &Path, analysis: &Analysis) -> Report {
         recordings: recordings(db, index),
         findings,
         ledger: ledger(analysis),
+        attribution: attribution(analysis),
         diagnoses: Vec::new(),
         exhaustion: Vec::new(),
         phases: Vec::new(),
@@ -386,9 +436,50 @@ fn finding_entry(rank: usize, finding: &Finding, analysis: &Analysis) -> Finding
             .iter()
             .map(|at| explained(&analysis.judged[*at]))
             .collect(),
-        suspects: Vec::new(),
+        suspects: finding.suspects.iter().map(suspect_entry).collect(),
         chart: None,
     }
+}
+
+fn suspect_entry(suspect: &Suspect) -> SuspectEntry {
+    SuspectEntry {
+        pid: suspect.pid,
+        comm: suspect.comm.clone(),
+        why: suspect.why.clone(),
+        strength: suspect.strength,
+        ratio: suspect.ratio,
+        series: suspect.series.clone(),
+    }
+}
+
+fn attribution(analysis: &Analysis) -> Vec<AttributionEntry> {
+    analysis
+        .attribution
+        .iter()
+        .map(|of| {
+            let total = &analysis.judged[of.total];
+            AttributionEntry {
+                series: total.name.id.clone(),
+                name: total.name.name.clone(),
+                unit: total.name.quantity.unit(),
+                verdict: total.judgement.verdict,
+                slope_per_hour: total.slope_per_hour(),
+                explained: of.explained,
+                parts: of
+                    .parts
+                    .iter()
+                    .map(|part| {
+                        let name = &analysis.judged[part.series].name;
+                        PartEntry {
+                            series: name.id.clone(),
+                            entity: name.entity.clone(),
+                            share: part.share,
+                        }
+                    })
+                    .collect(),
+            }
+        })
+        .collect()
 }
 
 /// The evidence as a sentence; the judge does not know units, the report does.

@@ -79,6 +79,7 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
         writeln!(out, "![how the memory is used]({overview})\n")?;
     }
     ledger(out, report)?;
+    attribution(out, report)?;
     events(out, report)?;
     coverage(out, report)?;
     judged(out, report)
@@ -207,6 +208,21 @@ fn tell(out: &mut String, finding: &FindingEntry) -> std::fmt::Result {
     for why in &finding.why {
         writeln!(out, "- {}", plain(why))?;
     }
+    if !finding.suspects.is_empty() {
+        writeln!(out, "\nWho moves with it:\n")?;
+        for suspect in &finding.suspects {
+            let pid = suspect
+                .pid
+                .map_or_else(String::new, |pid| format!(" (pid {pid})"));
+            writeln!(
+                out,
+                "- {}{pid}, strength {:.2}: {}",
+                code(&suspect.comm),
+                suspect.strength,
+                plain(&suspect.why)
+            )?;
+        }
+    }
     if !finding.explains.is_empty() {
         writeln!(out, "\nExplains:\n")?;
         for explained in &finding.explains {
@@ -261,6 +277,46 @@ fn ledger(out: &mut String, report: &Report) -> std::fmt::Result {
         .chain(&report.ledger.unaccounted)
     {
         row(class)?;
+    }
+    writeln!(out)
+}
+
+/// Parts of a total that are told; report.json has all.
+const TOLD_PARTS: usize = 5;
+
+fn attribution(out: &mut String, report: &Report) -> std::fmt::Result {
+    if report.attribution.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "## Who has it\n")?;
+    writeln!(
+        out,
+        "| total that grows | verdict | rate | explained | by |"
+    )?;
+    writeln!(out, "|---|---|--:|--:|---|")?;
+    for total in &report.attribution {
+        let mut parts: Vec<String> = total
+            .parts
+            .iter()
+            .take(TOLD_PARTS)
+            .map(|part| format!("{} {:.0} %", code(&part.entity), part.share * 100.0))
+            .collect();
+        if total.parts.len() > TOLD_PARTS {
+            parts.push(format!("{} more", total.parts.len() - TOLD_PARTS));
+        }
+        writeln!(
+            out,
+            "| {} | {} | {}/h | {:.0} % | {} |",
+            code(&total.name),
+            total.verdict,
+            number(total.unit, total.slope_per_hour),
+            total.explained * 100.0,
+            if parts.is_empty() {
+                "no thing that leaks by itself".to_owned()
+            } else {
+                parts.join(", ")
+            }
+        )?;
     }
     writeln!(out)
 }

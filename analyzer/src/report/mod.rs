@@ -13,12 +13,14 @@ use anyhow::Context;
 use memsoak_schema::Recording;
 
 use crate::findings::{Analysis, analyse};
+use crate::ledger::Ledger;
+use crate::load::SeriesKey;
 
 pub use charts::{quantity, quantity_of, rate_words};
 pub use diagnoses::{DiagnosisEntry, ExhaustionEntry};
 pub use json::{
-    CoverageEntry, Event, Explained, FindingEntry, Gap, Judged, LedgerClass, LedgerEntry,
-    RecordingEntry, Report, SmallestDetectable,
+    AttributionEntry, CoverageEntry, Event, Explained, FindingEntry, Gap, Judged, LedgerClass,
+    LedgerEntry, PartEntry, RecordingEntry, Report, SmallestDetectable, SuspectEntry,
 };
 pub use marks::{PhaseEntry, PhasedEntry, PhasesEntry};
 
@@ -83,7 +85,12 @@ fn draw_charts(
         .iter()
         .map(|finding| analysis.judged[finding.head].key)
         .collect();
-    let points = crate::load::points(recording, &analysis.index, &keys)?;
+    let mut points = crate::load::points(recording, &analysis.index, &keys)?;
+    for (boot, ledger) in analysis.ledgers.iter().enumerate() {
+        if let Some(drawn_up) = ledger.as_ref().and_then(Ledger::unaccounted_points) {
+            points.insert(SeriesKey::unaccounted(boot), drawn_up);
+        }
+    }
     for (finding, entry) in shown.iter().zip(&mut report.findings) {
         let head = &analysis.judged[finding.head];
         let Some(points) = points.get(&head.key) else {

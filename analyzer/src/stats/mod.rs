@@ -6,6 +6,7 @@
 //!
 //! Samples of memory are autocorrelated.  Each function says what that does to its result.
 
+mod agreement;
 mod drift;
 mod efficiency;
 mod hampel;
@@ -17,6 +18,7 @@ mod quantile;
 mod shapes;
 mod theil_sen;
 
+pub use agreement::{Agreement, agreement};
 pub use drift::{DriftTest, drift_test};
 pub use efficiency::{Efficiency, efficiency};
 pub use hampel::hampel;

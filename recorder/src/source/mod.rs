@@ -6,18 +6,24 @@
 pub mod buddyinfo;
 pub mod files;
 pub mod fs;
+pub mod kmsg;
+pub mod kmsg_text;
 pub mod loadavg;
 pub mod meminfo;
+pub mod modules;
 pub mod nodestat;
 pub mod pagetypeinfo;
 pub mod pressure;
 pub mod process;
 pub mod process_text;
 pub mod recorder;
+pub mod shm;
 pub mod slabinfo;
 pub mod sockstat;
 pub mod stat;
 pub mod swaps;
+pub mod sysvshm;
+pub mod tmpfs;
 pub mod vmallocinfo;
 pub mod vmstat;
 pub mod zoneinfo;
@@ -43,6 +49,8 @@ pub type Parse = fn(text: &[u8], file: usize, rows: &mut Rows) -> Vec<Issue>;
 pub enum Reader {
     /// Whole text files on held descriptors.
     Files(Parse),
+    /// A text file, with something of its own around the reading.
+    Around(Parse, fn(&Setup) -> Box<dyn Sampler>),
     /// Something of its own.
     Own(fn(&Setup) -> Box<dyn Sampler>),
 }
@@ -63,6 +71,8 @@ pub struct Setup {
     pub interval_us: u64,
     /// How many descriptors may be held open on processes.
     pub held_processes: usize,
+    /// The last tick of this boot in a recording that is continued, in us of CLOCK_BOOTTIME.
+    pub recorded_until_us: Option<i64>,
 }
 
 /// What a sampler is told at each tick.
@@ -105,7 +115,15 @@ impl Source {
     pub fn sampler(&self, setup: &Setup) -> Box<dyn Sampler> {
         match self.reader {
             Reader::Files(parse) => Box::new(files::Files::new(self.spec, parse)),
-            Reader::Own(make) => make(setup),
+            Reader::Around(_, make) | Reader::Own(make) => make(setup),
+        }
+    }
+
+    /// The parser of its text; `None` where it has readers of its own.
+    pub fn parse(&self) -> Option<Parse> {
+        match self.reader {
+            Reader::Files(parse) | Reader::Around(parse, _) => Some(parse),
+            Reader::Own(_) => None,
         }
     }
 }
@@ -126,8 +144,13 @@ pub static SOURCES: &[Source] = &[
     files(&stat::SPEC, stat::parse),
     files(&nodestat::SPEC, nodestat::parse),
     own(&process::SPEC, process::sampler),
+    own(&shm::SPEC, shm::sampler),
+    files(&sysvshm::SPEC, sysvshm::parse),
+    own(&tmpfs::SPEC, tmpfs::sampler),
+    around(&modules::SPEC, modules::parse, modules::sampler),
     files(&vmallocinfo::SPEC, vmallocinfo::parse),
     files(&pagetypeinfo::SPEC, pagetypeinfo::parse),
+    own(&kmsg::SPEC, kmsg::sampler),
     own(&recorder::SPEC, recorder::sampler),
 ];
 
@@ -135,6 +158,13 @@ const fn files(spec: &'static Spec, parse: Parse) -> Source {
     Source {
         spec,
         reader: Reader::Files(parse),
+    }
+}
+
+const fn around(spec: &'static Spec, parse: Parse, make: fn(&Setup) -> Box<dyn Sampler>) -> Source {
+    Source {
+        spec,
+        reader: Reader::Around(parse, make),
     }
 }
 

@@ -37,7 +37,7 @@ pub static SPEC: Spec = Spec {
                 .judged(Trend::Memory)
                 .part_of("meminfo/Shmem"),
             MetricSpec::gauge("vm_swap_kib", Unit::Kib).judged(Trend::Memory),
-            MetricSpec::gauge("vm_size_kib", Unit::Kib),
+            MetricSpec::gauge("vm_size_kib", Unit::Kib).judged(Trend::Clue),
             MetricSpec::gauge("vm_pte_kib", Unit::Kib)
                 .judged(Trend::Memory)
                 .part_of("meminfo/PageTables"),
@@ -582,6 +582,7 @@ mod tests {
         Setup {
             interval_us: 1_000_000,
             held_processes,
+            recorded_until_us: None,
         }
     }
 

@@ -4,7 +4,9 @@
 
 use memsoak_schema::{Issue, Label, MetricSpec, Rows, Shape, Spec, Unit, Value};
 
-use super::text::{DUPLICATE, Issues, MALFORMED, Seen, lines, parse_i64, parse_u64, words};
+use super::text::{
+    DUPLICATE, Issues, MALFORMED, Seen, lines, parse_i64, parse_u64, unescape, words,
+};
 
 /// The description of this source.
 pub static SPEC: Spec = Spec {
@@ -59,30 +61,6 @@ fn parse_line(line: &[u8]) -> Option<(&[u8], &[u8], [Value; 3])> {
         Value::from(parse_i64(words.next()?)?),
     ];
     words.next().is_none().then_some((path, kind, values))
-}
-
-/// Undoes the kernel's octal escapes (`\040`) of white space and backslashes.
-fn unescape(mut path: &[u8], name: &mut Vec<u8>) {
-    name.clear();
-    while let Some((first, rest)) = path.split_first() {
-        match (first, rest.split_at_checked(3)) {
-            (b'\\', Some((digits, after))) if octal(digits).is_some() => {
-                name.extend(octal(digits));
-                path = after;
-            }
-            _ => {
-                name.push(*first);
-                path = rest;
-            }
-        }
-    }
-}
-
-fn octal(digits: &[u8]) -> Option<u8> {
-    digits.iter().try_fold(0_u8, |sum, digit| {
-        let digit = matches!(digit, b'0'..=b'7').then(|| digit - b'0')?;
-        sum.checked_mul(8)?.checked_add(digit)
-    })
 }
 
 #[cfg(test)]

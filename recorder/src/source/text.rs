@@ -149,6 +149,30 @@ pub(super) fn parse_decimal(word: &[u8]) -> Option<f64> {
     std::str::from_utf8(word).ok()?.parse().ok()
 }
 
+/// Undoes the kernel's octal escapes (`\040`) of white space and backslashes.
+pub(super) fn unescape(mut path: &[u8], name: &mut Vec<u8>) {
+    name.clear();
+    while let Some((first, rest)) = path.split_first() {
+        match (first, rest.split_at_checked(3)) {
+            (b'\\', Some((digits, after))) if octal(digits).is_some() => {
+                name.extend(octal(digits));
+                path = after;
+            }
+            _ => {
+                name.push(*first);
+                path = rest;
+            }
+        }
+    }
+}
+
+fn octal(digits: &[u8]) -> Option<u8> {
+    digits.iter().try_fold(0_u8, |sum, digit| {
+        let digit = matches!(digit, b'0'..=b'7').then(|| digit - b'0')?;
+        sum.checked_mul(8)?.checked_add(digit)
+    })
+}
+
 /// The names that a file has shown: two rows of one name could not be told apart in the recording.
 #[derive(Debug)]
 pub(super) struct Seen<K>(HashSet<K>);

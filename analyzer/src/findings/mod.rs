@@ -1,0 +1,289 @@
+//! From judged series to findings: one leak is one finding, and the series that only mirror it
+//! stand under it.
+
+mod attribution;
+mod curve;
+mod discovery;
+mod grouping;
+mod suspects;
+
+use std::collections::BTreeMap;
+
+use memsoak_schema::{Error, Recording, Trend};
+
+pub use attribution::{Attribution, Part};
+pub use suspects::Suspect;
+
+use crate::ledger::{Ledger, UNACCOUNTED, read_ledgers};
+use crate::load::{Index, Quantity, SeriesKey, SeriesName, judged_series};
+use crate::verdict::{Cells, Judgement, Traits, Verdict, judge, judge_lives};
+use curve::{Curve, curve};
+use suspects::{Clue, Held, Life};
+
+/// A judged series that is not constant.
+#[derive(Debug)]
+pub struct Judged {
+    /// Which series.
+    pub key: SeriesKey,
+    /// What it is called.
+    pub name: SeriesName,
+    /// What was found.
+    pub judgement: Judgement,
+    /// Its course, where it grew.
+    curve: Option<Curve>,
+}
+
+impl Judged {
+    fn is_called(&self) -> bool {
+        matches!(self.judgement.verdict, Verdict::Leak | Verdict::Suspect)
+    }
+
+    /// Slope in units an hour.
+    pub fn slope_per_hour(&self) -> f64 {
+        self.judgement.slope_per_s * 3600.0
+    }
+}
+
+/// One leak, with the series that it explains.
+#[derive(Debug)]
+pub struct Finding {
+    /// The series that stands for it, as a place in [`Analysis::judged`].
+    pub head: usize,
+    /// The series that mirror it.
+    pub explains: Vec<usize>,
+    /// The processes that move with it, the strongest first.
+    pub suspects: Vec<Suspect>,
+    /// Its share of the growth of the total that it is a part of, where that total grows.
+    pub share_of_growth: Option<f64>,
+    /// Hours until MemAvailable is used up at this slope.
+    pub eta_hours: Option<f64>,
+}
+
+/// All that was judged.
+#[derive(Debug)]
+pub struct Analysis {
+    /// What the recording holds besides values.
+    pub index: Index,
+    /// How MemTotal is used over time, by boot.
+    pub ledgers: Vec<Option<Ledger>>,
+    /// Every judged series that is not constant, in order of source, entity and metric.
+    pub judged: Vec<Judged>,
+    /// How many series have which verdict, constant ones included.
+    pub by_verdict: BTreeMap<Verdict, u64>,
+    /// The findings, the worst first.
+    pub findings: Vec<Finding>,
+    /// The totals that grow, taken apart.
+    pub attribution: Vec<Attribution>,
+}
+
+impl Analysis {
+    /// How many series were judged.
+    pub fn series(&self) -> u64 {
+        self.by_verdict.values().sum()
+    }
+
+    /// Whether any series was long enough for a verdict.
+    pub fn could_judge(&self) -> bool {
+        self.by_verdict.iter().any(|(verdict, n)| {
+            *n > 0 && !matches!(verdict, Verdict::TooShort | Verdict::Unjudgeable)
+        })
+    }
+
+    /// The word for the whole: the worst verdict among the findings.
+    pub fn verdict(&self) -> &'static str {
+        let any = |verdict| {
+            self.findings
+                .iter()
+                .any(|finding| self.judged[finding.head].judgement.verdict == verdict)
+        };
+        if any(Verdict::Leak) {
+            "leak"
+        } else if any(Verdict::Suspect) {
+            "suspect"
+        } else if self.could_judge() {
+            "clean"
+        } else {
+            "inconclusive"
+        }
+    }
+}
+
+/// Judges every series of a recording.
+///
+/// # Errors
+/// When the file is damaged.
+pub fn analyse(recording: &Recording, mut progress: impl FnMut(&str)) -> Result<Analysis, Error> {
+    progress("ticks");
+    let index = Index::read(recording)?;
+    let mut court = Court::new(recording, &index);
+    let mut damage = None;
+    judged_series(recording, &index, &mut progress, |key, lives| {
+        if damage.is_none() {
+            damage = court.hear(key, lives).err();
+        }
+    })?;
+    if let Some(error) = damage {
+        return Err(error);
+    }
+    progress("ledger");
+    let ledgers = read_ledgers(recording, &index)?;
+    for (boot, ledger) in ledgers.iter().enumerate() {
+        if let Some(cells) = ledger.as_ref().and_then(Ledger::unaccounted) {
+            let name = SeriesName::scalar("ledger", UNACCOUNTED, Quantity::Bytes, Trend::Memory);
+            court.judge(SeriesKey::unaccounted(boot), name, &[cells]);
+        }
+    }
+    let Court {
+        mut judged,
+        clues,
+        lives,
+        mut by_verdict,
+        ..
+    } = court;
+    discovery::control_false_discoveries(&mut judged);
+    for one in &judged {
+        *by_verdict.entry(one.judgement.verdict).or_default() += 1;
+    }
+    progress("findings");
+    let evidence = grouping::Evidence {
+        recording,
+        index: &index,
+        judged: &judged,
+        clues: &clues,
+        lives: &lives,
+    };
+    let (findings, attribution) = grouping::findings(&evidence, &ledgers);
+    Ok(Analysis {
+        index,
+        ledgers,
+        judged,
+        by_verdict,
+        findings,
+        attribution,
+    })
+}
+
+/// Hears one series after the other and keeps what findings need of them.
+struct Court<'a> {
+    recording: &'a Recording,
+    index: &'a Index,
+    judged: Vec<Judged>,
+    clues: Vec<Clue>,
+    lives: Vec<Life>,
+    by_verdict: BTreeMap<Verdict, u64>,
+    /// Metrics that are only compared.
+    compared: Vec<i64>,
+    /// The metric that every process has all its life.
+    threads: Option<i64>,
+}
+
+impl<'a> Court<'a> {
+    fn new(recording: &'a Recording, index: &'a Index) -> Self {
+        let metrics = || {
+            index
+                .sources
+                .iter()
+                .flat_map(|source| source.metrics.iter().map(move |metric| (source, metric)))
+        };
+        Self {
+            recording,
+            index,
+            judged: Vec::new(),
+            clues: Vec::new(),
+            lives: Vec::new(),
+            by_verdict: BTreeMap::new(),
+            compared: metrics()
+                .filter(|(_, metric)| metric.trend == Trend::Clue)
+                .map(|(_, metric)| metric.metric)
+                .collect(),
+            threads: metrics()
+                .find(|(source, metric)| source.name == "process" && metric.name == "threads")
+                .map(|(_, metric)| metric.metric),
+        }
+    }
+
+    fn hear(&mut self, key: SeriesKey, lives: &[Cells]) -> Result<(), Error> {
+        self.note_life(key, lives);
+        if lives.iter().all(|life| life.max <= life.min) {
+            // Neither its name nor what is known of its source matters to a constant.
+            if !self.compared.contains(&key.metric) {
+                let verdict = judge_lives(lives, &Traits::default()).verdict;
+                *self.by_verdict.entry(verdict).or_default() += 1;
+            }
+            return Ok(());
+        }
+        let name = SeriesName::of(self.recording, self.index, key)?;
+        if let Some(held) = Held::of(&name) {
+            self.clues.extend(self.clue(key, &name, held, lives));
+        }
+        if name.trend != Trend::Clue {
+            self.judge(key, name, lives);
+        }
+        Ok(())
+    }
+
+    fn span_s(&self, boot: usize) -> f64 {
+        self.index.boots.get(boot).map_or(0.0, |boot| boot.span_s())
+    }
+
+    fn clue(&self, key: SeriesKey, name: &SeriesName, held: Held, lives: &[Cells]) -> Option<Clue> {
+        let growth = lives.last()?.last - lives.first()?.first;
+        (growth > 0.0).then(|| Clue {
+            key,
+            name: name.clone(),
+            held,
+            curve: curve(lives, self.span_s(key.boot)),
+            growth,
+        })
+    }
+
+    /// When a process lived: its number of threads is always known.
+    fn note_life(&mut self, key: SeriesKey, lives: &[Cells]) {
+        if let [life] = lives
+            && Some(key.metric) == self.threads
+            && key.entity > 0
+            && let (Some(from_s), Some(to_s)) = (life.t_s.first(), life.t_s.last())
+        {
+            self.lives.push(Life {
+                key,
+                from_s: *from_s,
+                to_s: *to_s,
+            });
+        }
+    }
+
+    fn judge(&mut self, key: SeriesKey, name: SeriesName, lives: &[Cells]) {
+        let least = lives
+            .iter()
+            .map(|life| life.min)
+            .fold(f64::INFINITY, f64::min);
+        let most = lives
+            .iter()
+            .map(|life| life.max)
+            .fold(f64::NEG_INFINITY, f64::max);
+        let mut traits = Traits::of_source(&name.id, f64::midpoint(least, most));
+        if name.quantity == Quantity::Count {
+            traits.floor = 0.0;
+        }
+        traits.reclaimable |= name.reclaimable;
+        // A life that covers less than half of what was watched, or was to be watched, is a suspect
+        // at most: a job that grew and ended gave its memory back, and a young one may still be
+        // warming up.
+        traits.planned_span_s = self
+            .index
+            .boots
+            .get(key.boot)
+            .map(|boot| boot.planned_s.unwrap_or(0.0).max(boot.span_s()));
+        let judgement = match lives {
+            [life] => judge(life, &traits),
+            lives => judge_lives(lives, &traits),
+        };
+        let grew = judgement.last > judgement.first;
+        self.judged.push(Judged {
+            curve: grew.then(|| curve(lives, self.span_s(key.boot))),
+            key,
+            name,
+            judgement,
+        });
+    }
+}

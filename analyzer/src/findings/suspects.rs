@@ -1,0 +1,394 @@
+//! Who moves with memory of the kernel that has no owner of its own.
+//!
+//! A cache, a vmalloc caller or pages that no counter owns do not say for whom they are held. What a
+//! process holds beside them does: its descriptors, threads and mappings, the number of processes of
+//! its name, or just the time that it lived. Where several hold such things the number of all of them
+//! fits better than that of any one, and each has its share.
+
+use super::curve::Curve;
+use crate::load::{Quantity, SeriesKey, SeriesName};
+use crate::stats::{Agreement, agreement};
+
+/// What a process has must explain at least this share of the variance of what leaks: less is left
+/// over only where both go the same way all along.
+const SHAPE: f64 = 0.9;
+
+/// The line over a process's life must leave at most this share of what the line over all the time
+/// leaves: a process that is there all the time, or anywhere, explains nothing.
+const LIFE_LEFT_OVER: f64 = 0.25;
+
+/// A ratio is whole when it is off by at most this much: half the distance at which chance would do
+/// it in one of five.
+const WHOLE: f64 = 0.1;
+
+/// What all processes hold has to fit better by this much than what one holds, or the one it is.
+const CLEARLY_BETTER: f64 = 0.05;
+
+/// A process with less than this share of what all hold is no suspect beside those that have more.
+const LEAST_SHARE: f64 = 0.1;
+
+/// Suspects are told from this share of the strength of the best on.
+const NEAR_THE_BEST: f64 = 0.8;
+
+/// At most so many are told of one finding.
+const MOST: usize = 3;
+
+/// What a process has that the kernel keeps things for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    Descriptors,
+    Threads,
+    Processes,
+    AddressSpace,
+}
+
+impl Held {
+    /// What a metric of a process counts.
+    pub(super) fn of(name: &SeriesName) -> Option<Self> {
+        match (name.source.as_str(), name.metric.as_str()) {
+            ("process", "fds") => Some(Self::Descriptors),
+            ("process", "threads") => Some(Self::Threads),
+            ("process", "processes") => Some(Self::Processes),
+            ("process", "vm_size_bytes") => Some(Self::AddressSpace),
+            _ => None,
+        }
+    }
+
+    /// What a count over the whole machine counts.
+    pub(super) fn of_total(name: &SeriesName) -> Option<Self> {
+        match name.id.as_str() {
+            "fs/file-nr.allocated" => Some(Self::Descriptors),
+            "loadavg/tasks" => Some(Self::Threads),
+            _ => None,
+        }
+    }
+
+    fn words(self, count: f64) -> &'static str {
+        let one = (count - 1.0).abs() < 0.5;
+        match self {
+            Self::Descriptors if one => "descriptor",
+            Self::Descriptors => "descriptors",
+            Self::Threads if one => "thread",
+            Self::Threads => "threads",
+            Self::Processes if one => "process",
+            Self::Processes => "processes",
+            Self::AddressSpace => "bytes of address space",
+        }
+    }
+
+    /// Whether the kernel can keep a thing of this name for it. Most names do not say; what a thread
+    /// and what a mapping consist of do (kernel/fork.c).
+    fn may_hold(self, word: &str) -> bool {
+        match self {
+            Self::AddressSpace => OF_MAPPINGS.contains(&word),
+            Self::Descriptors => !OF_MAPPINGS.contains(&word) && !OF_TASKS.contains(&word),
+            Self::Threads | Self::Processes => {
+                !OF_MAPPINGS.contains(&word) && !is_of_descriptors(word)
+            }
+        }
+    }
+}
+
+/// What a task consists of: the struct, its stack by the names of those who map it, its signals.
+const OF_TASKS: &[&str] = &[
+    "task_struct",
+    "thread_stack",
+    "KernelStack",
+    "dup_task_struct",
+    "alloc_thread_stack_node",
+    "copy_process",
+    "kernel_clone",
+    "_do_fork",
+    "signal_cache",
+    "sighand_cache",
+    "taskstats",
+    "task_delay_info",
+];
+
+/// Caches of what a mapping consists of.
+const OF_MAPPINGS: &[&str] = &[
+    "vm_area_struct",
+    "vma_lock",
+    "maple_node",
+    "anon_vma",
+    "anon_vma_chain",
+];
+
+/// What hangs on an open file: the file, what polls it, sockets and the protocols' own structs.
+fn is_of_descriptors(word: &str) -> bool {
+    [
+        "filp",
+        "lsm_file_cache",
+        "sock_inode_cache",
+        "mqueue_inode_cache",
+        "UNIX",
+        "PING",
+        "RAW",
+    ]
+    .contains(&word)
+        || [
+            "eventpoll_",
+            "TCP",
+            "UDP",
+            "UNIX-",
+            "PINGv6",
+            "RAWv6",
+            "MPTCP",
+            "SCTP",
+            "bpf_",
+        ]
+        .iter()
+        .any(|start| word.starts_with(start))
+}
+
+/// Something of a process that may move with a leak.
+#[derive(Debug)]
+pub(super) struct Clue {
+    pub(super) key: SeriesKey,
+    pub(super) name: SeriesName,
+    pub(super) held: Held,
+    pub(super) curve: Curve,
+    pub(super) growth: f64,
+}
+
+/// What all processes hold of something, and what part of its growth each has.
+pub(super) struct All<'a> {
+    pub(super) held: Held,
+    pub(super) curve: &'a Curve,
+    /// Series of the processes, with their shares.
+    pub(super) parts: Vec<(SeriesKey, &'a SeriesName, f64)>,
+}
+
+/// The part of a recording in which a process lived.
+#[derive(Debug)]
+pub(super) struct Life {
+    pub(super) key: SeriesKey,
+    pub(super) from_s: f64,
+    pub(super) to_s: f64,
+}
+
+/// A process that moves with a leak.
+#[derive(Clone, Debug)]
+pub struct Suspect {
+    /// The series that moves, or the first series of the process where only its life fits.
+    pub key: SeriesKey,
+    /// What that series is called.
+    pub series: String,
+    /// Its process id; `None` for processes of one name together.
+    pub pid: Option<i64>,
+    /// Its name.
+    pub comm: String,
+    /// What moves, in words and numbers.
+    pub why: String,
+    /// 0 to 1: the share of variance explained, halved where neither the changes agree nor the
+    /// ratio is whole.
+    pub strength: f64,
+    /// Objects (or pages, where no objects are counted) for each descriptor, thread, process.
+    pub ratio: Option<f64>,
+}
+
+/// What leaks, as suspects are compared with it.
+pub(super) struct Leak<'a> {
+    /// The bare kernel word.
+    pub(super) name: &'a str,
+    /// Objects, or bytes.
+    pub(super) curve: &'a Curve,
+    /// What the curve counts.
+    pub(super) quantity: Quantity,
+    pub(super) page_bytes: f64,
+    pub(super) span_s: f64,
+}
+
+/// The processes that move with a leak, the strongest first; none where nothing fits.
+pub(super) fn suspects(leak: &Leak<'_>, clues: &[&Clue], totals: &[&All<'_>]) -> Vec<Suspect> {
+    let mut single: Vec<Suspect> = clues.iter().filter_map(|clue| leak.held_by(clue)).collect();
+    single.sort_by(|a, b| b.strength.total_cmp(&a.strength));
+    let of_one = single.first().map_or(0.0, |best| best.strength);
+    let of_all = totals
+        .iter()
+        .map(|all| leak.held_by_all(all))
+        .max_by(|a, b| strongest(a).total_cmp(&strongest(b)))
+        .unwrap_or_default();
+    if strongest(&of_all) > of_one + CLEARLY_BETTER {
+        return of_all;
+    }
+    // Of one process what fits best, and rather the process than all of its name.
+    let mut told: Vec<Suspect> = Vec::new();
+    for suspect in single {
+        if suspect.strength < NEAR_THE_BEST * of_one {
+            break;
+        }
+        let same = |other: &&mut Suspect| {
+            let together = other.pid.is_none() || suspect.pid.is_none();
+            other.comm == suspect.comm && (together || other.pid == suspect.pid)
+        };
+        match told.iter_mut().find(same) {
+            Some(other) if other.pid.is_none() => *other = suspect,
+            Some(_) => {}
+            None => told.push(suspect),
+        }
+    }
+    told.truncate(MOST);
+    told
+}
+
+fn strongest(of: &[Suspect]) -> f64 {
+    of.first().map_or(0.0, |best| best.strength)
+}
+
+impl Leak<'_> {
+    /// How far what leaks moves with what is held: strength, and the ratio in objects or pages.
+    fn moves_with(&self, held: Held, curve: &Curve) -> Option<Link> {
+        if !held.may_hold(self.name) {
+            return None;
+        }
+        let found = agreement(self.curve, curve).filter(|found| found.shape >= SHAPE)?;
+        let (ratio, unit) = match self.quantity {
+            Quantity::Count => (found.ratio, "objects"),
+            Quantity::Bytes => (found.ratio / self.page_bytes, "pages"),
+        };
+        let ratio = (held != Held::AddressSpace).then_some((ratio, unit));
+        let whole = ratio.map_or(0.0, |(ratio, _)| wholeness(ratio));
+        let support = whole.max(found.changes).clamp(0.0, 1.0);
+        Some(Link {
+            strength: found.shape * f64::midpoint(1.0, support),
+            ratio,
+            found,
+        })
+    }
+
+    fn held_by(&self, clue: &Clue) -> Option<Suspect> {
+        let link = self.moves_with(clue.held, &clue.curve)?;
+        let pid = pid(&clue.name);
+        let how_many = match (clue.held, pid) {
+            (Held::AddressSpace, _) => "its address space grows with it".to_owned(),
+            (held, Some(_)) => {
+                format!("it has {:.0} {} more", clue.growth, held.words(clue.growth))
+            }
+            (held, None) => format!(
+                "all of its name have {:.0} {} more",
+                clue.growth,
+                held.words(clue.growth)
+            ),
+        };
+        Some(Suspect {
+            key: clue.key,
+            series: clue.name.id.clone(),
+            pid,
+            comm: clue.name.name.clone(),
+            why: format!("{how_many}{}", link.in_words(clue.held)),
+            strength: link.strength,
+            ratio: link.ratio.map(|(ratio, _)| ratio),
+        })
+    }
+
+    /// All who hold a large part of something whose number on the whole machine moves with it.
+    fn held_by_all(&self, all: &All<'_>) -> Vec<Suspect> {
+        let Some(link) = self.moves_with(all.held, all.curve) else {
+            return Vec::new();
+        };
+        let largest = all.parts.first().map_or(1.0, |(_, _, share)| *share);
+        all.parts
+            .iter()
+            .filter(|(_, _, share)| *share >= LEAST_SHARE)
+            .take(MOST)
+            .map(|(key, name, share)| Suspect {
+                key: *key,
+                series: name.id.clone(),
+                pid: pid(name),
+                comm: name.name.clone(),
+                why: format!(
+                    "of all {} that came it has {:.0} %{}",
+                    all.held.words(2.0),
+                    share * 100.0,
+                    link.in_words(all.held)
+                ),
+                strength: link.strength * share / largest,
+                ratio: link.ratio.map(|(ratio, _)| ratio),
+            })
+            .collect()
+    }
+}
+
+/// What two series have in common.
+struct Link {
+    strength: f64,
+    ratio: Option<(f64, &'static str)>,
+    found: Agreement,
+}
+
+impl Link {
+    fn in_words(&self, held: Held) -> String {
+        let each = self.ratio.map_or_else(String::new, |(ratio, unit)| {
+            format!(", {ratio:.2} {unit} for each {}", held.words(1.0))
+        });
+        format!(
+            "{each}; that explains {:.1} % of the variance, and the changes agree with a rank correlation of {:.2} over {} stretches",
+            100.0 * self.found.shape,
+            self.found.changes,
+            self.found.n
+        )
+    }
+}
+
+/// How much a ratio looks like a number of things that belong to one: 1 for one, less for more, as
+/// larger numbers are whole by chance too; a power of two is likelier, as the kernel takes pages so.
+/// Half an object is one for both ends of a pipe.
+fn wholeness(ratio: f64) -> f64 {
+    let nearest = if ratio < 0.75 { 0.5 } else { ratio.round() };
+    let off = (ratio - nearest).abs() / WHOLE;
+    let power_of_two = (nearest.log2().fract()).abs() < 1e-9;
+    let likely = match nearest {
+        n if n <= 1.0 => 1.0,
+        n if power_of_two => n.log2().recip().min(1.0),
+        n => n.recip(),
+    };
+    (likely * (1.0 - off)).max(0.0)
+}
+
+fn pid(name: &SeriesName) -> Option<i64> {
+    name.labels.get("pid").and_then(serde_json::Value::as_i64)
+}
+
+/// Processes during whose life it grew, and not before and after; none where several fit as well.
+pub(super) fn by_life(
+    leak: &Leak<'_>,
+    lives: &[&Life],
+    name: impl Fn(SeriesKey) -> Option<SeriesName>,
+) -> Option<Suspect> {
+    let step = leak.span_s / leak.curve.len() as f64;
+    let mut fitting = lives
+        .iter()
+        // It has to begin or to end within the time, or its life is the line itself.
+        .filter(|life| life.from_s > 3.0 * step || life.to_s < leak.span_s - 3.0 * step)
+        .filter_map(|life| {
+            let age: Curve = (0..leak.curve.len())
+                .map(|k| {
+                    let t = (k as f64 + 0.5) * step;
+                    (t - life.from_s).clamp(0.0, life.to_s - life.from_s)
+                })
+                .collect();
+            let found = agreement(leak.curve, &age)?;
+            let explains =
+                found.shape >= SHAPE && 1.0 - found.shape <= LIFE_LEFT_OVER * (1.0 - found.line);
+            explains.then_some((life.key, found))
+        });
+    let (key, found) = fitting.next()?;
+    if fitting.next().is_some() {
+        return None;
+    }
+    let name = name(key)?;
+    Some(Suspect {
+        key,
+        pid: pid(&name),
+        series: name.id,
+        comm: name.name,
+        why: format!(
+            "it grows only while this process lives, which explains {:.1} % of the variance (a line over all the time: {:.1} %)",
+            100.0 * found.shape,
+            100.0 * found.line
+        ),
+        strength: found.shape / 2.0,
+        ratio: None,
+    })
+}

@@ -1,0 +1,538 @@
+//! Shared memory that processes hold by descriptors: memfds, deleted and other files on tmpfs.
+//!
+//! What is written into such a file and never mapped is in no process' resident memory: only the
+//! descriptors say whose it is.
+
+#![deny(clippy::indexing_slicing)]
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::Write;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+
+use memsoak_schema::{Label, MetricSpec, Rows, Shape, Spec, Status, Trend, Unit, Value};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
+use rustix::io::Errno;
+
+use super::process_text::parse_stat;
+use super::{Moment, Outcome, Sampler, Setup, files};
+use crate::root::{Root, read_whole};
+
+/// The description of the source.
+pub static SPEC: Spec = Spec {
+    name: "shm",
+    paths: &["proc/PID/fd"],
+    shape: Shape::Entities {
+        columns: &[
+            MetricSpec::gauge("files", Unit::Count).judged(Trend::Count),
+            MetricSpec::gauge("bytes", Unit::Bytes)
+                .judged(Trend::Memory)
+                .part_of("meminfo/Shmem"),
+            MetricSpec::gauge("held_bytes", Unit::Bytes),
+        ],
+    },
+    interval_s: 60,
+    needs: "CAP_SYS_PTRACE for other users' processes",
+    caveats: "A row is a process and a name of file, numbers in the name folded to `#`, at most 16 \
+        names a process and the rest as `others`. bytes is what is allocated, not the size, and \
+        includes what is swapped out; a file that several processes hold counts with the one that \
+        started first. What is mapped too stands in rss_shmem_kib of the process as well, and files \
+        that are not memfds in tmpfs. A file that is mapped and no longer open, shared anonymous \
+        memory, graphics buffers and memfds of huge pages are not here.",
+    overhead: "about 6 us a process and 2 us an open file, 12 us for each that is on tmpfs; at most \
+        20,000 descriptors a sample, the next one goes on.",
+};
+
+/// Descriptors that one sample looks at: about 40 ms on a slow machine.
+const MOST_LINKS: usize = 20_000;
+/// Descriptors of one process that are looked at, so that one with a million leaves room for others.
+const MOST_LINKS_EACH: usize = 8_192;
+/// Names that one process' files are told apart by: some make up a new name for each file.
+const MOST_NAMES: usize = 16;
+/// Bytes of a name that are kept.
+const LONGEST_NAME: usize = 128;
+/// `f_type` of tmpfs, which memfds are on too (include/uapi/linux/magic.h).
+const TMPFS_MAGIC: u64 = 0x0102_1994;
+
+/// What a file is to those who look for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    /// `memfd_create(2)`: on no mount.
+    Memfd,
+    /// It has no name any more; it goes when the last descriptor is closed.
+    Deleted,
+    /// It has a name on a mounted tmpfs.
+    Named,
+}
+
+impl Kind {
+    fn word(self) -> &'static [u8] {
+        match self {
+            Self::Memfd => b"memfd",
+            Self::Deleted => b"deleted",
+            Self::Named => b"named",
+        }
+    }
+}
+
+/// A kind and a folded name.
+type Group = (Kind, Vec<u8>);
+
+/// One file that a process holds.
+#[derive(Debug)]
+struct Held {
+    file: (u64, u64),
+    bytes: u64,
+    group: Group,
+}
+
+/// A process that holds some.
+#[derive(Debug)]
+struct Holder {
+    start_ticks: u64,
+    comm: Vec<u8>,
+    names: Vec<Group>,
+    files: Vec<Held>,
+}
+
+#[derive(Default)]
+struct Shm {
+    holders: BTreeMap<u32, Holder>,
+    /// The pid at which the next sample goes on, after one that had too much to look at.
+    next: u32,
+    buffer: Vec<u8>,
+}
+
+/// Makes the sampler.
+pub fn sampler(_: &Setup) -> Box<dyn Sampler> {
+    Box::new(Shm::default())
+}
+
+/// How far one sample got.
+#[derive(Default)]
+struct Pass {
+    links: usize,
+    denied: bool,
+    cut: bool,
+    on_tmpfs: HashMap<u64, bool>,
+}
+
+impl Sampler for Shm {
+    fn sample(&mut self, moment: &Moment<'_>, rows: &mut Rows) -> Outcome {
+        let pids = match pids(moment.root) {
+            Ok(pids) => pids,
+            Err(error) => {
+                let (status, reason) = files::explain(error, "proc", "a mounted /proc");
+                return Outcome {
+                    status,
+                    reason: Some(reason),
+                    bytes: 0,
+                };
+            }
+        };
+        self.holders
+            .retain(|pid, _| pids.binary_search(pid).is_ok());
+        let from = pids.partition_point(|pid| *pid < self.next);
+        let (before, after) = pids.split_at(from);
+        let mut pass = Pass::default();
+        self.next = 0;
+        for &pid in after.iter().chain(before) {
+            if pass.links >= MOST_LINKS {
+                self.next = pid;
+                break;
+            }
+            self.visit(moment.root, pid, &mut pass);
+        }
+        put(&self.holders, rows);
+        let reason = if pass.denied {
+            Some("proc/PID/fd of some processes: permission denied (needs CAP_SYS_PTRACE)")
+        } else if self.next != 0 {
+            Some("too many descriptors for one sample; the next one goes on")
+        } else if pass.cut {
+            Some("a process has more descriptors than are looked at")
+        } else {
+            None
+        };
+        Outcome {
+            status: match reason {
+                Some(_) => Status::Partial,
+                None => Status::Ok,
+            },
+            reason: reason.map(str::to_owned),
+            bytes: 0,
+        }
+    }
+}
+
+impl Shm {
+    /// Looks at the descriptors of one process.
+    fn visit(&mut self, root: &Root, pid: u32, pass: &mut Pass) {
+        let before = self.holders.remove(&pid);
+        let folder = match root.open_dir(&format!("proc/{pid}/fd")) {
+            Ok(folder) => folder,
+            Err(error) => {
+                pass.denied |= matches!(error, Errno::ACCESS | Errno::PERM);
+                return;
+            }
+        };
+        let mut found = Vec::new();
+        if read_files(&folder, pass, &mut found).is_err() || found.is_empty() {
+            return;
+        }
+        let read = root
+            .open_file(&format!("proc/{pid}/stat"))
+            .and_then(|file| read_whole(&file, &mut self.buffer));
+        let Some(stat) = read.ok().and_then(|()| parse_stat(&self.buffer)) else {
+            return; // it has ended meanwhile
+        };
+        let mut holder = Holder {
+            start_ticks: stat.start_ticks,
+            comm: stat.comm.to_vec(),
+            names: before
+                .filter(|before| before.start_ticks == stat.start_ticks)
+                .map_or_else(Vec::new, |before| before.names),
+            files: Vec::new(),
+        };
+        for held in &mut found {
+            holder.put_in_group(&mut held.group);
+        }
+        holder.files = found;
+        self.holders.insert(pid, holder);
+    }
+}
+
+impl Holder {
+    /// Settles the name under which a file is counted. The first names that a process shows stay, so
+    /// that a row does not change its meaning.
+    fn put_in_group(&mut self, group: &mut Group) {
+        if self.names.contains(group) {
+            return;
+        }
+        if self.names.len() < MOST_NAMES {
+            self.names.push(group.clone());
+        } else {
+            group.1 = b"others".to_vec();
+        }
+    }
+}
+
+/// The processes in order of their pids.
+fn pids(root: &Root) -> Result<Vec<u32>, Errno> {
+    let directory = root.open_dir("proc")?;
+    let mut buffer = [MaybeUninit::uninit(); 32 * 1024];
+    let mut entries = RawDir::new(&directory, &mut buffer);
+    let mut pids = Vec::with_capacity(1024);
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let name = std::str::from_utf8(entry.file_name().to_bytes()).ok();
+        pids.extend(name.and_then(|name| name.parse::<u32>().ok()));
+    }
+    pids.sort_unstable();
+    Ok(pids)
+}
+
+/// The distinct files on tmpfs among the descriptors in a folder.
+fn read_files(folder: &OwnedFd, pass: &mut Pass, found: &mut Vec<Held>) -> Result<(), Errno> {
+    let mut buffer = [MaybeUninit::uninit(); 8 * 1024];
+    let mut target = [MaybeUninit::uninit(); 512];
+    let mut entries = RawDir::new(folder, &mut buffer);
+    let mut seen = HashSet::new();
+    let mut links = 0;
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if !name.to_bytes().first().is_some_and(u8::is_ascii_digit) {
+            continue;
+        }
+        if links == MOST_LINKS_EACH {
+            pass.cut = true;
+            break;
+        }
+        links += 1;
+        pass.links += 1;
+        let link = match rustix::fs::readlinkat_raw(folder, name, &mut target) {
+            Ok((link, _)) => &*link,
+            Err(Errno::ACCESS | Errno::PERM) => {
+                pass.denied = true;
+                return Ok(());
+            }
+            Err(_) => continue, // closed meanwhile
+        };
+        let Some(group) = classify(link) else {
+            continue;
+        };
+        let Ok(stat) = rustix::fs::statat(folder, name, AtFlags::empty()) else {
+            continue;
+        };
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            continue;
+        }
+        let on_tmpfs = *pass.on_tmpfs.entry(stat.st_dev).or_insert_with(|| {
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            rustix::fs::openat(folder, name, flags, Mode::empty())
+                .is_ok_and(|file| is_on_tmpfs(&file))
+        });
+        let file = (stat.st_dev, stat.st_ino);
+        if on_tmpfs && seen.insert(file) {
+            // Blocks of 512 bytes, whatever the block size (stat(2)).
+            let bytes = u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
+            found.push(Held { file, bytes, group });
+        }
+    }
+    Ok(())
+}
+
+fn is_on_tmpfs(file: impl AsFd) -> bool {
+    rustix::fs::fstatfs(file).is_ok_and(|fs| u64::try_from(fs.f_type) == Ok(TMPFS_MAGIC))
+}
+
+/// What the link of a descriptor says of a file that may be on tmpfs: its kind, and its name with
+/// numbers folded.
+fn classify(link: &[u8]) -> Option<Group> {
+    if !link.starts_with(b"/") {
+        return None; // a pipe, a socket, an eventfd
+    }
+    let (path, deleted) = match link.strip_suffix(b" (deleted)") {
+        Some(path) => (path, true),
+        None => (link, false),
+    };
+    if path.starts_with(b"/memfd:") {
+        return Some((Kind::Memfd, folded(path.strip_prefix(b"/")?)));
+    }
+    let elsewhere = path.starts_with(b"/proc/")
+        || path.starts_with(b"/sys/")
+        || (path.starts_with(b"/dev/") && !path.starts_with(b"/dev/shm/"));
+    if elsewhere {
+        return None;
+    }
+    let kind = if deleted { Kind::Deleted } else { Kind::Named };
+    Some((kind, folded(path)))
+}
+
+/// A name with its numbers replaced by `#`: files of one use differ in them.
+fn folded(name: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(name.len().min(LONGEST_NAME));
+    let mut in_number = false;
+    for byte in name {
+        let digit = byte.is_ascii_digit();
+        if !(digit && in_number) {
+            out.push(if digit { b'#' } else { *byte });
+        }
+        in_number = digit;
+        if out.len() == LONGEST_NAME {
+            break;
+        }
+    }
+    out
+}
+
+/// The rows of all holders.
+fn put(holders: &BTreeMap<u32, Holder>, rows: &mut Rows) {
+    // Each file counts once: with the process that started first, a parent before its children.
+    let mut owners: HashMap<(u64, u64), (u64, u32)> = HashMap::new();
+    for (pid, holder) in holders {
+        let age = (holder.start_ticks, *pid);
+        for held in &holder.files {
+            let owner = owners.entry(held.file).or_insert(age);
+            *owner = age.min(*owner);
+        }
+    }
+    let mut key = Vec::new();
+    for (pid, holder) in holders {
+        let age = (holder.start_ticks, *pid);
+        let mut sums: BTreeMap<&Group, (u64, [u64; 3])> = BTreeMap::new();
+        for held in &holder.files {
+            let device = held.file.0;
+            let (_, sums) = sums.entry(&held.group).or_insert((device, [0; 3]));
+            let [files, bytes, held_bytes] = sums;
+            *files += 1;
+            *held_bytes += held.bytes;
+            if owners.get(&held.file) == Some(&age) {
+                *bytes += held.bytes;
+            }
+        }
+        for ((kind, name), (device, sums)) in sums {
+            key.clear();
+            let _ = write!(key, "{pid}.{}.", holder.start_ticks);
+            key.extend_from_slice(kind.word());
+            key.push(b'.');
+            key.extend_from_slice(name);
+            rows.entity(&key, &holder.comm, &sums.map(Value::from));
+            rows.label("pid", Label::Int(i64::from(*pid)));
+            rows.label("kind", Label::Bytes(kind.word()));
+            rows.label("file", Label::Bytes(name));
+            let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+            rows.label("dev", Label::Bytes(format!("{major}:{minor}").as_bytes()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+    use std::fs::File;
+    use std::path::Path;
+
+    use super::super::fixtures::values;
+    use super::super::recorder::Figures;
+    use super::*;
+
+    fn named(link: &str) -> Option<(Kind, String)> {
+        classify(link.as_bytes())
+            .map(|(kind, name)| (kind, String::from_utf8_lossy(&name).into_owned()))
+    }
+
+    #[test]
+    fn links_say_what_may_be_memory() {
+        let of = |kind, name: &str| Some((kind, name.to_owned()));
+        assert_eq!(
+            named("/memfd:jit-cache-17 (deleted)"),
+            of(Kind::Memfd, "memfd:jit-cache-#")
+        );
+        assert_eq!(
+            named("/memfd:a (deleted) (deleted)"),
+            of(Kind::Memfd, "memfd:a (deleted)")
+        );
+        assert_eq!(
+            named("/dev/shm/ring.0042.3"),
+            of(Kind::Named, "/dev/shm/ring.#.#")
+        );
+        assert_eq!(named("/tmp/#4711 (deleted)"), of(Kind::Deleted, "/tmp/##"));
+        for other in [
+            "socket:[1234]",
+            "pipe:[7]",
+            "anon_inode:[eventfd]",
+            "/dev/null",
+            "/dev/pts/3",
+            "/proc/7/statm",
+            "/sys/kernel/slab",
+            "",
+        ] {
+            assert_eq!(named(other), None, "{other}");
+        }
+    }
+
+    fn holder(start_ticks: u64, files: &[(u64, u64, &str)]) -> Holder {
+        Holder {
+            start_ticks,
+            comm: format!("born-{start_ticks}").into_bytes(),
+            names: Vec::new(),
+            files: files
+                .iter()
+                .map(|(ino, bytes, name)| Held {
+                    file: (1, *ino),
+                    bytes: *bytes,
+                    group: (Kind::Memfd, name.as_bytes().to_vec()),
+                })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn a_file_that_a_parent_and_its_child_hold_counts_once_with_the_parent() {
+        let holders = BTreeMap::from([
+            (
+                5,
+                holder(900, &[(1, 4096, "memfd:a"), (3, 8192, "memfd:a")]),
+            ),
+            (
+                77,
+                holder(
+                    100,
+                    &[(1, 4096, "memfd:a"), (2, 512, "memfd:a"), (4, 0, "memfd:b")],
+                ),
+            ),
+        ]);
+        let mut rows = Rows::default();
+        put(&holders, &mut rows);
+        let ints = |key| values(&rows, key);
+        assert_eq!(
+            ints("5.900.memfd.memfd:a"),
+            [2, 8192, 12_288].map(Value::Int)
+        );
+        assert_eq!(
+            ints("77.100.memfd.memfd:a"),
+            [2, 4608, 4608].map(Value::Int)
+        );
+        assert_eq!(ints("77.100.memfd.memfd:b"), [1, 0, 0].map(Value::Int));
+        assert_eq!(rows.len(), 3);
+        let first = rows.iter().next().unwrap();
+        assert_eq!(first.name(), b"born-900");
+        assert_eq!(
+            first.labels().collect::<Vec<_>>(),
+            [
+                ("pid", Label::Int(5)),
+                ("kind", Label::Bytes(b"memfd")),
+                ("file", Label::Bytes(b"memfd:a")),
+                ("dev", Label::Bytes(b"0:1")),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_process_that_makes_up_names_has_a_bounded_number_of_rows() {
+        let mut holder = holder(1, &[]);
+        let mut name_of = |name: String| {
+            let mut group = (Kind::Memfd, name.into_bytes());
+            holder.put_in_group(&mut group);
+            String::from_utf8(group.1).unwrap()
+        };
+        for length in 1..=40 {
+            let name = "a".repeat(length);
+            let shown = if length <= MOST_NAMES {
+                &name
+            } else {
+                "others"
+            };
+            assert_eq!(name_of(name.clone()), shown);
+        }
+        assert_eq!(name_of("a".to_owned()), "a", "the first names stay");
+    }
+
+    #[test]
+    fn what_is_written_into_a_memfd_and_never_mapped_is_found() {
+        let root = Root::open(Path::new("/")).unwrap();
+        let Ok(fd) = rustix::fs::memfd_create("memsoak-test-7", rustix::fs::MemfdFlags::CLOEXEC)
+        else {
+            return; // a kernel without CONFIG_MEMFD_CREATE
+        };
+        let mut file = File::from(fd);
+        file.write_all(&vec![7; 3 << 20]).unwrap();
+        // A hole is size without memory.
+        file.set_len(9 << 20).unwrap();
+        let mut shm = Shm::default();
+        let mut pass = Pass::default();
+        let pid = std::process::id();
+        shm.visit(&root, pid, &mut pass);
+        let mut rows = Rows::default();
+        put(&shm.holders, &mut rows);
+        let row = rows
+            .iter()
+            .find(|row| {
+                row.labels()
+                    .any(|label| label == ("file", Label::Bytes(b"memfd:memsoak-test-#")))
+            })
+            .unwrap();
+        let start = shm.holders.get(&pid).unwrap().start_ticks;
+        let key = format!("{pid}.{start}.memfd.memfd:memsoak-test-#");
+        assert_eq!(row.key(), key.as_bytes());
+        assert_eq!(row.values(), [1, 3 << 20, 3 << 20].map(Value::Int));
+    }
+
+    #[test]
+    fn a_sample_of_the_running_machine_has_values() {
+        let root = Root::open(Path::new("/")).unwrap();
+        let mut rows = Rows::default();
+        let outcome = Shm::default().sample(
+            &Moment {
+                root: &root,
+                full: true,
+                db: Path::new("soak.db"),
+                own: &Figures::default(),
+            },
+            &mut rows,
+        );
+        assert!(outcome.status.has_values(), "{:?}", outcome.reason);
+    }
+}
