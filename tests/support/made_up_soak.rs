@@ -286,14 +286,14 @@ impl Machine {
             .iter()
             .map(|source| match source.parse() {
                 Some(parse) => {
-                    let mut captured = Rows::default();
+                    let mut rows = Rows::default();
                     for (file, path) in source.spec.paths.iter().enumerate() {
                         let path = captured(path);
                         let text = std::fs::read(&path)
                             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-                        parse(&text, file, &mut captured);
+                        parse(&text, file, &mut rows);
                     }
-                    table(source.spec.name, captured, &source.spec.shape, &mut dice)
+                    table(source.spec.name, rows, &source.spec.shape, &mut dice)
                 }
                 None => {
                     let mut rows = Rows::default();

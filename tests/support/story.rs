@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use memsoak_record::source::{Reader, SOURCES};
+use memsoak_record::source::SOURCES;
 use memsoak_schema::{
     BootInfo, HostInfo, Label, Rows, RunInfo, SampleState, Shape, Status, TickCost, TickTime,
     Value, Writer,
@@ -82,7 +82,7 @@ impl Machine {
             .iter()
             .map(|source| {
                 let mut captured = Rows::default();
-                if let Reader::Files(parse) = source.reader {
+                if let Some(parse) = source.parse() {
                     for (file, path) in source.spec.paths.iter().enumerate() {
                         let text = std::fs::read(folder.join(path)).unwrap_or_default();
                         parse(&text, file, &mut captured);

@@ -332,7 +332,7 @@ fn events(out: &mut String, report: &Report) -> std::fmt::Result {
             "- {} {}: {}",
             event.at.as_deref().unwrap_or("unknown time"),
             plain(&event.kind),
-            plain(&event.text)
+            plain(&crate::words::headline(&event.text, "Killed process "))
         )?;
     }
     writeln!(out)
