@@ -2,17 +2,18 @@
 //!
 //! Two layouts are known, told apart by the header:
 //! - `seconds,value` (or `t_s,value`): one series, named after the file;
-//! - `id,t_s,value`: many, the rows of one id together, with the optional columns `restart` (1
-//!   where a new life of the process begins) and `source` (what the values are).
+//! - `id,t_s,value`: many, with the optional columns `restart` (1 where a new life of the process
+//!   begins) and `source` (what the values are).
 //!
-//! Columns may stand in any order, others are ignored.  An empty value is a missing sample.  Only
-//! one series is in memory at a time.
+//! Columns and rows may stand in any order: a file may be written series by series or tick by tick.
+//! Other columns are ignored, and so are lines that begin with `#`.  An empty value is a missing
+//! sample.  One file is in memory at a time, 16 bytes a sample.
 
 use crate::stats;
 use crate::verdict::{Blocks, Judgement, Traits, Verdict, judge_block_lives};
 use flate2::read::MultiGzDecoder;
 use serde::Serialize;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ pub enum SeriesCsvError {
         /// What the system says.
         source: io::Error,
     },
-    /// The file is damaged, or a row has another number of fields than the header.
+    /// The file is damaged, or a row is not UTF-8.
     #[error("{}: line {line}: cannot read the row", path.display())]
     Row {
         /// The file.
@@ -42,11 +43,31 @@ pub enum SeriesCsvError {
         /// What the reader says.
         source: csv::Error,
     },
+    /// A row has another number of fields than the header.
+    #[error("{}: line {line}: number of fields is {found}, in the header {wanted}", path.display())]
+    Fields {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What the row has.
+        found: usize,
+        /// What the header has.
+        wanted: usize,
+    },
+    /// There is not even a header.
+    #[error("{}: line 1: the file is empty (known headers: seconds,value or id,t_s,value)", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
     /// The header lacks a column.
-    #[error("{}: line 1: no column '{column}' in the header '{header}' (known: seconds,value or id,t_s,value)", path.display())]
+    #[error("{}: line {line}: no column '{column}' in the header '{header}' (known: seconds,value or id,t_s,value)", path.display())]
     Column {
         /// The file.
         path: PathBuf,
+        /// The line, from 1.
+        line: u64,
         /// What is missing.
         column: &'static str,
         /// The header, bounded.
@@ -63,16 +84,6 @@ pub enum SeriesCsvError {
         column: &'static str,
         /// The field, bounded.
         text: String,
-    },
-    /// The rows of one series do not stand together.
-    #[error("{}: line {line}: rows of '{id}' are not together (sort the file by id and t_s)", path.display())]
-    Scattered {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: u64,
-        /// The series, bounded.
-        id: String,
     },
 }
 
@@ -92,6 +103,22 @@ pub struct Series {
 }
 
 impl Series {
+    /// Sorts the samples by time, equal times as they stood, and leaves a restart with its sample.
+    /// A restart at the first sample cuts nothing off.
+    fn put_in_order(&mut self) {
+        if !self.t_s.is_sorted() {
+            let mut order: Vec<usize> = (0..self.t_s.len()).collect();
+            order.sort_by(|&a, &b| self.t_s[a].total_cmp(&self.t_s[b]));
+            let restarts: HashSet<usize> = self.restarts.iter().copied().collect();
+            self.restarts = (0..order.len())
+                .filter(|&place| restarts.contains(&order[place]))
+                .collect();
+            self.t_s = order.iter().map(|&i| self.t_s[i]).collect();
+            self.value = order.iter().map(|&i| self.value[i]).collect();
+        }
+        self.restarts.retain(|&at| at > 0);
+    }
+
     /// Its lives as blocks, in order of time.
     #[must_use]
     pub fn lives(&self) -> Vec<Blocks> {
@@ -150,15 +177,23 @@ pub struct TrendLine {
 }
 
 impl TrendLine {
-    /// The line of a judged series.
+    /// The line of a judged series.  JSON has no infinity: where differences of values overflow, the
+    /// largest finite number stands for it.
     #[must_use]
     pub fn new(id: impl Into<String>, judgement: &Judgement) -> Self {
+        let per_hour = |per_s: f64| {
+            if per_s.is_nan() {
+                0.0
+            } else {
+                (3600.0 * per_s).clamp(f64::MIN, f64::MAX)
+            }
+        };
         Self {
             id: id.into(),
             verdict: judgement.verdict,
-            slope_per_hour: 3600.0 * judgement.slope_per_s,
-            slope_low: 3600.0 * judgement.slope_low_per_s,
-            slope_high: 3600.0 * judgement.slope_high_per_s,
+            slope_per_hour: per_hour(judgement.slope_per_s),
+            slope_low: per_hour(judgement.slope_low_per_s),
+            slope_high: per_hour(judgement.slope_high_per_s),
         }
     }
 }
@@ -166,7 +201,7 @@ impl TrendLine {
 /// Judges every series of a file, in the file's order, and hands over name and judgement.
 ///
 /// # Errors
-/// Where the file cannot be read; series before the bad row were handed over already.
+/// Where the file cannot be read, or a row of it; nothing was handed over then.
 pub fn judge_csv(
     path: &Path,
     each: &mut impl FnMut(&str, Judgement),
@@ -174,7 +209,8 @@ pub fn judge_csv(
     read_series(path, &mut |series| each(&series.id, series.judge()))
 }
 
-/// Reads every series of a file and hands them over one at a time.
+/// Reads every series of a file and hands them over one at a time, in the order in which they first
+/// appear.
 ///
 /// # Errors
 /// As [`judge_csv`].
@@ -203,14 +239,14 @@ struct Columns {
 }
 
 impl Columns {
-    fn find(path: &Path, header: &csv::StringRecord) -> Result<Self, SeriesCsvError> {
+    fn find(path: &Path, line: u64, header: &csv::StringRecord) -> Result<Self, SeriesCsvError> {
         let at = |names: &[&str]| {
-            header
-                .iter()
-                .position(|h| names.contains(&h.trim().trim_start_matches('\u{feff}')))
+            let is_one = |h: &str| names.iter().any(|n| h.eq_ignore_ascii_case(n));
+            header.iter().position(|h| is_one(h.trim()))
         };
         let missing = |column| SeriesCsvError::Column {
             path: path.to_owned(),
+            line,
             column,
             header: bounded(&header.iter().collect::<Vec<_>>().join(",")),
         };
@@ -229,46 +265,67 @@ fn read_from(
     input: impl Read,
     each: &mut impl FnMut(&Series),
 ) -> Result<(), SeriesCsvError> {
+    // With only this end of a line, a row ends on the line before the one that is read next; carriage
+    // returns are trimmed with the blanks, and the chained line closes the last row.
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
-        .from_reader(input);
+        .flexible(true)
+        .comment(Some(b'#'))
+        .terminator(csv::Terminator::Any(b'\n'))
+        .from_reader(input.chain(b"\n".as_slice()));
     let mut row = csv::StringRecord::new();
     let mut next = |row: &mut csv::StringRecord| -> Result<Option<u64>, SeriesCsvError> {
-        let before = reader.position().line();
-        let more = reader
-            .read_record(row)
-            .map_err(|source| SeriesCsvError::Row {
+        loop {
+            let read = reader.read_record(row);
+            let line = reader.position().line();
+            let more = read.map_err(|source| SeriesCsvError::Row {
                 path: path.to_owned(),
-                line: source.position().map_or(before, csv::Position::line),
+                line: if source.is_io_error() { line } else { line - 1 },
                 source,
             })?;
-        Ok(more.then(|| row.position().map_or(before, csv::Position::line)))
-    };
-    next(&mut row)?;
-    let columns = Columns::find(path, &row)?;
-    let mut series = Series::default();
-    let mut seen = HashSet::new();
-    let mut open = columns.id.is_none();
-    if open {
-        series.id = file_name(path);
-    }
-    while let Some(line) = next(&mut row)? {
-        if let Some(id) = columns.id.map(|i| row[i].trim())
-            && (!open || id != series.id)
-        {
-            if open {
-                each(&series);
+            if !more || row.len() > 1 || !row[0].trim().is_empty() {
+                return Ok(more.then_some(line - 1));
             }
-            if !seen.insert(id.to_owned()) {
-                let (path, id) = (path.to_owned(), bounded(id));
-                return Err(SeriesCsvError::Scattered { path, line, id });
-            }
-            series = Series {
-                id: id.to_owned(),
-                ..Series::default()
-            };
-            open = true;
         }
+    };
+    let Some(line) = next(&mut row)? else {
+        let path = path.to_owned();
+        return Err(SeriesCsvError::Empty { path });
+    };
+    let columns = Columns::find(path, line, &row)?;
+    let mut all: Vec<Series> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
+    // The series of the row before: mostly also that of this row.
+    let mut at = 0;
+    if columns.id.is_none() {
+        all.push(Series {
+            id: file_name(path),
+            ..Series::default()
+        });
+    }
+    let wanted = row.len();
+    while let Some(line) = next(&mut row)? {
+        if row.len() != wanted {
+            return Err(SeriesCsvError::Fields {
+                path: path.to_owned(),
+                line,
+                found: row.len(),
+                wanted,
+            });
+        }
+        if let Some(id) = columns.id.map(|i| row[i].trim())
+            && all.get(at).is_none_or(|series| series.id != id)
+        {
+            at = places.get(id).copied().unwrap_or_else(|| {
+                places.insert(id.to_owned(), all.len());
+                all.push(Series {
+                    id: id.to_owned(),
+                    ..Series::default()
+                });
+                all.len() - 1
+            });
+        }
+        let series = &mut all[at];
         let number = |column: &'static str, text: &str| {
             text.trim()
                 .parse::<f64>()
@@ -279,27 +336,26 @@ fn read_from(
                     text: bounded(text),
                 })
         };
-        if let Some(source) = columns.source.map(|i| row[i].trim())
-            && series.source.is_none()
+        if series.source.is_none()
+            && let Some(source) = columns.source.map(|i| row[i].trim())
             && !source.is_empty()
         {
             series.source = Some(source.to_owned());
         }
         let restart = columns.restart.map_or("", |i| row[i].trim());
-        if !restart.is_empty() && number("restart", restart)?.abs() > 0.0 && !series.t_s.is_empty()
-        {
+        if !restart.is_empty() && number("restart", restart)?.abs() > 0.0 {
             series.restarts.push(series.t_s.len());
         }
-        let t_s = number("t_s", &row[columns.t_s])?;
+        series.t_s.push(number("t_s", &row[columns.t_s])?);
         let value = row[columns.value].trim();
-        series.t_s.push(t_s);
         series.value.push(if value.is_empty() {
             f64::NAN
         } else {
             number("value", value)?
         });
     }
-    if open {
+    for mut series in all {
+        series.put_in_order();
         each(&series);
     }
     Ok(())
@@ -382,15 +438,79 @@ mod tests {
             "f.csv: line 1: no column 't_s' in the header 'a,b' (known: seconds,value or id,t_s,value)"
         );
         assert_eq!(
-            message("f.csv", "id,t_s,value\na,0,1\nb,0,1\na,1,1\n"),
-            "f.csv: line 4: rows of 'a' are not together (sort the file by id and t_s)"
+            message("f.csv", "# made by hand\n\nid,value\n"),
+            "f.csv: line 3: no column 't_s' in the header 'id,value' (known: seconds,value or id,t_s,value)"
         );
         assert_eq!(
-            message("f.csv", "seconds,value\n0\n"),
-            "f.csv: line 2: cannot read the row"
+            message("f.csv", ""),
+            "f.csv: line 1: the file is empty (known headers: seconds,value or id,t_s,value)"
+        );
+        assert_eq!(
+            message("f.csv", "id,t_s,value,restart\na,0,1,yes\n"),
+            "f.csv: line 2: 'yes' in column restart is not a number"
+        );
+        assert_eq!(
+            message("f.csv", "seconds,value\r\n0,1\r\n\r\n# so far\r\n0\r\n1,2"),
+            "f.csv: line 5: number of fields is 1, in the header 2"
+        );
+        assert_eq!(
+            message("f.csv", "seconds,value\r\n0,1\r\n1,x"),
+            "f.csv: line 3: 'x' in column value is not a number"
         );
         let long = message("f.csv", &format!("seconds,value\n0,{}\n", "x".repeat(500)));
         assert!(long.len() < 150, "{long}");
+    }
+
+    #[test]
+    fn rows_in_any_order_are_the_same_series() {
+        let by_series = "id,t_s,value,restart\na,0,1,\na,1,2,1\na,2,3,\nb,0,9,1\nb,5,8,\n";
+        let by_tick = "id,t_s,value,restart\na,0,1,\nb,0,9,1\na,1,2,1\na,2,3,\nb,5,8,\n";
+        let backwards = "id,t_s,value,restart\na,2,3,\na,1,2,1\na,0,1,\nb,5,8,\nb,0,9,1\n";
+        let expected = read("f.csv", by_series).expect("good");
+        assert_eq!(expected[0].restarts, [1]);
+        assert_eq!(expected[1].restarts, [0_usize; 0]);
+        assert_eq!(read("f.csv", by_tick).expect("good"), expected);
+        assert_eq!(read("f.csv", backwards).expect("good"), expected);
+    }
+
+    #[test]
+    fn what_spreadsheets_and_scripts_add_is_understood() {
+        let plain = read("f.csv", "id,t_s,value\na b,0,1\na b,1,2.5\n").expect("good");
+        for text in [
+            "id,t_s,value\r\na b,0,1\r\na b,1,2.5\r\n",
+            "\u{feff}id,t_s,value\na b,0,1\na b,1,2.5\n",
+            "\u{feff}\"id\",\"t_s\",\"value\"\r\n\"a b\",\"0\",\"1\"\r\n\"a b\",\"1\",\"2.5\"",
+            "# a comment\nid,t_s,value\n# another, with commas\na b,0,1\n\na b,1,2.5\n\n",
+            "ID,T_s,Value,remark\n a b , 0 , 1 ,x\na b,1e0,25e-1,\n",
+        ] {
+            assert_eq!(read("f.csv", text).expect("good"), plain, "{text}");
+        }
+        let odd = read("f.csv", "id,t_s,value\n\"a,\"\"b\"\"\",0,1\n\"# c\",0,1\n").expect("good");
+        assert_eq!((odd[0].id.as_str(), odd[1].id.as_str()), ("a,\"b\"", "# c"));
+    }
+
+    #[test]
+    fn numbers_without_measure_give_a_line_of_numbers() {
+        let mut text = "id,t_s,value\n".to_owned();
+        for i in 0..100 {
+            for (id, value) in [
+                (
+                    "largest",
+                    format!("{}1.7e308", if i % 2 == 0 { "-" } else { "" }),
+                ),
+                ("rises", format!("{:e}", 1e306 * f64::from(i))),
+                ("smallest", format!("{}e-320", i + 1)),
+                ("infinite", "inf".to_owned()),
+                ("one", if i == 50 { "NaN" } else { "-inf" }.to_owned()),
+            ] {
+                writeln!(text, "{id},{i},{value}").expect("to a string");
+            }
+        }
+        for series in read("f.csv", &text).expect("good") {
+            let line = TrendLine::new(&series.id, &series.judge());
+            let json = serde_json::to_string(&line).expect("plain numbers");
+            assert!(!json.contains("null"), "{json}");
+        }
     }
 
     #[test]

@@ -9,6 +9,14 @@ const LONGEST_US: i64 = 3_600_000_000;
 /// What is not on this machine is looked for again at this interval.
 const ABSENT_US: i64 = 60_000_000;
 
+/// A young run reads a source that is to be judged more often than its interval says: as often as
+/// gives this many samples by any age. With fewer nothing can be judged, and a run of ten minutes
+/// should tell who leaks as well as one of a day.
+const ENOUGH_SAMPLES: i64 = 36;
+
+/// But not more often than this: the sources with an interval of their own cost milliseconds.
+const MOST_OFTEN_US: i64 = 5_000_000;
+
 /// What one source may cost so that all together stay within the budget, as a share of one CPU.
 ///
 /// Max-min fair: what the cheap ones leave is shared by the costly ones. `rates` is what each source
@@ -36,6 +44,10 @@ pub struct Pace {
     cost_us: Option<f64>,
     reads: u32,
     absent: bool,
+    /// Read more often while the run is young.
+    eager: bool,
+    /// The shortest interval that its share of the budget allows.
+    affordable_us: i64,
 }
 
 impl Pace {
@@ -48,9 +60,17 @@ impl Pace {
             cost_us: None,
             reads: 0,
             absent: false,
+            eager: false,
+            affordable_us: 0,
         };
         pace.current_us = pace.whole_ticks(pace.wanted_us);
         pace
+    }
+
+    /// Lets it be read more often while the run is young.
+    pub fn eager(mut self, eager: bool) -> Self {
+        self.eager = eager;
+        self
     }
 
     /// The interval in force, in us.
@@ -60,8 +80,15 @@ impl Pace {
 
     /// Whether it is to be read at the tick number `index`, the last one having been `last`.
     pub fn is_due(&self, index: i64, last: Option<i64>) -> bool {
+        let Some(last) = last else { return true };
+        let young_us = (index * self.tick_us / ENOUGH_SAMPLES)
+            .max(MOST_OFTEN_US)
+            .max(self.affordable_us);
+        if self.eager && !self.absent && young_us < self.current_us {
+            return (index - last) * self.tick_us >= young_us;
+        }
         let every = self.current_us / self.tick_us;
-        last.is_none_or(|last| index / every > last / every)
+        index / every > last / every
     }
 
     /// Takes note of what a read cost in CPU time.
@@ -94,6 +121,7 @@ impl Pace {
         let mean = self.cost_us.unwrap_or(0.0);
         #[expect(clippy::cast_possible_truncation, reason = "bounded before")]
         let least = (mean / share).min(1e12) as i64;
+        self.affordable_us = least;
         let fair = self.wanted_us.max(least.min(LONGEST_US));
         // Back only when there is room to spare, so that it does not go to and fro.
         if fair > self.current_us || fair * 2 <= self.current_us || fair == self.wanted_us {
@@ -181,6 +209,32 @@ mod tests {
         assert!(!pace.is_due(2, Some(0)));
         assert!(pace.is_due(3, Some(0)));
         assert!(pace.is_due(7, Some(2)));
+    }
+
+    #[test]
+    fn a_young_run_has_enough_samples_of_a_source_with_a_long_interval() {
+        let reads = |pace: &Pace, seconds: i64| {
+            let (mut last, mut count) = (None, 0);
+            for index in 0..seconds {
+                if pace.is_due(index, last) {
+                    last = Some(index);
+                    count += 1;
+                }
+            }
+            count
+        };
+        let pace = Pace::new(1_000_000, 60_000_000).eager(true);
+        assert_eq!(reads(&pace, 181), 37);
+        // 36 ln(600 / 180) = 43 more, but for what whole ticks take.
+        assert!((75..=79).contains(&reads(&pace, 600)));
+        let day = reads(&pace, 86_400) - reads(&pace, 3_600);
+        assert_eq!(day, (86_400 - 3_600) / 60);
+        // What costs too much is not read more often than its share allows.
+        let mut costly = Pace::new(1_000_000, 60_000_000).eager(true);
+        costly.note_cost(1);
+        costly.note_cost(100_000);
+        assert_eq!(costly.keep_within(0.005), None);
+        assert_eq!(reads(&costly, 181), 10);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::path::Arg;
 
 /// A directory that stands for `/`.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ impl Root {
     ///
     /// # Errors
     /// The kernel's.
-    pub fn open_dir(&self, path: &str) -> Result<OwnedFd, Errno> {
+    pub fn open_dir(&self, path: impl Arg) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::openat(&self.dir, path, flags, Mode::empty())
     }

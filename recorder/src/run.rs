@@ -187,17 +187,18 @@ impl Recorder {
         let active = wanted
             .into_iter()
             .map(|source| {
-                let every = options
+                let asked = options
                     .every
                     .iter()
-                    .find(|(name, _)| name == source.spec.name)
-                    .map_or(
-                        i64::from(source.spec.interval_s) * 1_000_000,
-                        |(_, every)| i64::try_from(every.as_micros()).unwrap_or(i64::MAX),
-                    );
+                    .find(|(name, _)| name == source.spec.name);
+                let every = asked.map_or(
+                    i64::from(source.spec.interval_s) * 1_000_000,
+                    |(_, every)| i64::try_from(every.as_micros()).unwrap_or(i64::MAX),
+                );
+                let eager = asked.is_none() && source.spec.is_judged();
                 Active {
                     sampler: source.sampler(&setup),
-                    pace: Pace::new(interval_us, every),
+                    pace: Pace::new(interval_us, every).eager(eager),
                     last_index: None,
                     new_plan: Some("as planned".to_owned()),
                     rows: Rows::default(),

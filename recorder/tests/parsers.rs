@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use memsoak_record::source::cgroup::{amount, value_of};
 use memsoak_record::source::kmsg_text::{Fold, Record, parse_record};
 use memsoak_record::source::process_text::{parse_stat, parse_statm, parse_status};
 use memsoak_record::source::tmpfs::parse_mounts;
@@ -663,6 +664,7 @@ fn parse_everything(text: &[u8]) {
             .all(|report| report.happening.text.len() < 1 << 16)
     );
     let _ = parse_mounts(text);
+    let _ = (amount(text), value_of(text, b"anon"));
     let _ = parse_statm(text);
     let _ = parse_status(text);
     let _ = parse_stat(text);
@@ -724,6 +726,8 @@ const WORDS: &[&str] = &[
     ")",
     "\\04",
     "start_pfn: 1",
+    "anon ",
+    "max",
     " - tmpfs ",
     "0:23",
     "4,1,2,-;",

@@ -1,11 +1,13 @@
 -- The sources that say whose memory it is where no process' resident memory does.
 
--- /proc/PID/fd, a row a process and name of file: memfds, deleted and other files on tmpfs.
+-- /proc/PID/fd, a row a process and name of file: memfds, deleted and other files on tmpfs, and DMA
+-- buffers.
 CREATE TABLE shm (
     id INTEGER PRIMARY KEY,       -- tick << 24 | entity
     files INTEGER,                -- distinct files that it holds open
     bytes INTEGER,                -- allocated, each file once on the machine: with its oldest holder
     held_bytes INTEGER,           -- allocated, also what an older holder is counted with
+    dmabuf_bytes INTEGER,         -- in the place of bytes
     tick INTEGER GENERATED ALWAYS AS (id >> 24) VIRTUAL,
     entity INTEGER GENERATED ALWAYS AS (id & 0xffffff) VIRTUAL
 ) STRICT;
@@ -13,6 +15,7 @@ CREATE TABLE shm (
 CREATE VIEW shm_at AS
 SELECT t.tick, x.entity, e.name, e.labels ->> '$.pid' AS pid, e.labels ->> '$.kind' AS kind,
        e.labels ->> '$.file' AS file, x.files, x.bytes, x.held_bytes,
+       x.dmabuf_bytes,
        max(x.id) >> 24 AS since_tick
 FROM tick t
 JOIN shm x ON x.id >= (SELECT k.id >> 24 << 24 FROM sample k
@@ -94,3 +97,43 @@ JOIN modules x ON x.id >= (SELECT k.id >> 24 << 24 FROM sample k
 JOIN entity e ON e.entity = x.entity
 GROUP BY t.tick, x.entity
 HAVING x.size_bytes IS NOT NULL;
+
+-- Control groups, a row a group; the figures of a group hold those of the groups below it.
+CREATE TABLE cgroup (
+    id INTEGER PRIMARY KEY,
+    current_bytes INTEGER,
+    peak_bytes INTEGER,
+    limit_bytes INTEGER,          -- NULL: none
+    swap_bytes INTEGER,
+    anon_bytes INTEGER,
+    file_bytes INTEGER,           -- page cache, shmem_bytes with it
+    shmem_bytes INTEGER,
+    kernel_bytes INTEGER,         -- the kinds below and what has no name
+    kernel_stack_bytes INTEGER,
+    pagetables_bytes INTEGER,
+    percpu_bytes INTEGER,
+    vmalloc_bytes INTEGER,
+    sock_bytes INTEGER,
+    slab_reclaimable_bytes INTEGER,
+    slab_unreclaimable_bytes INTEGER,
+    oom_kills INTEGER,
+    tick INTEGER GENERATED ALWAYS AS (id >> 24) VIRTUAL,
+    entity INTEGER GENERATED ALWAYS AS (id & 0xffffff) VIRTUAL
+) STRICT;
+
+CREATE VIEW cgroup_at AS
+SELECT t.tick, x.entity, e.name, e.labels ->> '$.version' AS version, x.current_bytes,
+       x.peak_bytes, x.limit_bytes, x.swap_bytes, x.anon_bytes, x.file_bytes, x.shmem_bytes,
+       x.kernel_bytes, x.kernel_stack_bytes, x.pagetables_bytes, x.percpu_bytes,
+       x.vmalloc_bytes, x.sock_bytes, x.slab_reclaimable_bytes, x.slab_unreclaimable_bytes,
+       x.oom_kills,
+       max(x.id) >> 24 AS since_tick
+FROM tick t
+JOIN cgroup x ON x.id >= (SELECT k.id >> 24 << 24 FROM sample k
+                       WHERE k.id < (t.tick + 1) << 24 AND k.keyframe = 1
+                         AND k.source = (SELECT source FROM source WHERE name = 'cgroup')
+                       ORDER BY k.id DESC LIMIT 1)
+          AND x.id < (t.tick + 1) << 24
+JOIN entity e ON e.entity = x.entity
+GROUP BY t.tick, x.entity
+HAVING x.current_bytes IS NOT NULL;

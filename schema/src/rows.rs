@@ -344,6 +344,20 @@ mod tests {
     }
 
     #[test]
+    fn what_happened_stays_until_it_is_stored_and_the_first_are_kept() {
+        let mut rows = Rows::default();
+        for at in 0..300 {
+            rows.happened(Happening::new("mark", b"").with("at", Label::Int(at)));
+        }
+        rows.clear();
+        let (kept, passed_over) = rows.happenings();
+        assert_eq!((kept.len(), passed_over), (256, 44));
+        assert_eq!(kept[255].detail["at"], 255);
+        rows.clear_happenings();
+        assert_eq!(rows.happenings(), (&[][..], 0));
+    }
+
+    #[test]
     fn a_number_that_sqlite_cannot_hold_is_kept_as_a_float_not_wrapped() {
         assert_eq!(
             Value::from(u64::MAX),

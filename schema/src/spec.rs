@@ -49,6 +49,11 @@ impl Spec {
         }
     }
 
+    /// Whether any of them is judged.
+    pub fn is_judged(&self) -> bool {
+        self.metrics().iter().any(|m| m.trend != Trend::None)
+    }
+
     /// How many values a row of [`crate::Rows`] has: the stored columns of an entity, or 1.
     pub fn width(&self) -> usize {
         match &self.shape {

@@ -6,8 +6,8 @@
 use std::path::Path;
 
 use memsoak_schema::{
-    BootInfo, Error, HostInfo, Label, MetricSpec, Recording, Rows, RunInfo, SampleState, Shape,
-    Spec, Status, TickCost, TickTime, Trend, Unit, Value, Writer,
+    BootInfo, Error, Happening, HostInfo, Label, MetricSpec, Recording, Rows, RunInfo, SampleState,
+    Shape, Spec, Status, TickCost, TickTime, Trend, Unit, Value, Writer,
 };
 
 static MEMINFO: Spec = Spec {
@@ -377,6 +377,91 @@ fn the_view_of_a_tick_is_the_whole_picture() {
         })
         .unwrap();
     assert_eq!(wall, "2023-11-14T22:13:21.000Z");
+}
+
+#[test]
+fn what_happened_comes_back_with_its_details_and_its_own_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let mut writer = begin(&path, "b1");
+    assert_eq!(writer.recorded_until_us().unwrap(), None);
+    tick(&mut writer, 5, 10, Some(&[]));
+    assert_eq!(writer.recorded_until_us().unwrap(), Some(5_000_000));
+    let mut rows = Rows::default();
+    let mut earlier = Happening::new("oom_kill", b"Killed process 7 (a\xff)\nline")
+        .with("victim_pid", Label::Int(7))
+        .with("victim_comm", Label::Bytes(b"a\xff"));
+    earlier.boottime_us = Some(4_000_000);
+    rows.happened(Happening::new("module", b"x loaded"));
+    rows.happened(earlier);
+    writer
+        .begin_tick(TickTime {
+            boottime_us: 6_000_000,
+            ..TickTime::default()
+        })
+        .unwrap();
+    writer.write_happenings(1, &rows).unwrap();
+    writer.commit_tick(TickCost::default()).unwrap();
+    writer.end_run(7, "stopped").unwrap();
+
+    let events = Recording::open(&path).unwrap().events().unwrap();
+    let told: Vec<_> = events
+        .iter()
+        .map(|event| {
+            let detail = serde_json::Value::Object(event.detail.clone()).to_string();
+            (
+                event.boottime_us,
+                event.kind.as_str(),
+                event.text.as_str(),
+                detail,
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (
+                4_000_000,
+                "oom_kill",
+                "Killed process 7 (a\\xff)\\nline",
+                r#"{"victim_comm":"a\\xff","victim_pid":7}"#.to_owned()
+            ),
+            (6_000_000, "module", "x loaded", "{}".to_owned()),
+        ]
+    );
+    assert_eq!(events[0].source.as_deref(), Some("swaps"));
+}
+
+/// The third migration only adds tables.
+#[test]
+fn a_file_of_the_format_before_is_read_as_it_is_and_migrated_by_a_recorder() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let mut writer = begin(&path, "b1");
+    tick(&mut writer, 1, 10, Some(&[("/dev/a", 1)]));
+    writer.end_run(2, "stopped").unwrap();
+    let set_version = |sql: &str| {
+        let db = rusqlite::Connection::open(&path).unwrap();
+        db.execute_batch(sql).unwrap();
+    };
+    set_version(
+        "DROP VIEW shm_at; DROP VIEW sysvshm_at; DROP VIEW tmpfs_at; DROP VIEW modules_at;
+         DROP VIEW cgroup_at; DROP TABLE shm; DROP TABLE sysvshm; DROP TABLE tmpfs;
+         DROP TABLE modules; DROP TABLE cgroup; PRAGMA user_version = 2;",
+    );
+    assert_eq!(scalars(&Recording::open(&path).unwrap()), [(1, 10.0)]);
+    drop(Writer::open(&path).unwrap());
+    let db = rusqlite::Connection::open(&path).unwrap();
+    let groups: i64 = db
+        .query_row("SELECT count(*) FROM cgroup_at", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(groups, 0);
+    drop(db);
+    set_version("PRAGMA user_version = 1;");
+    assert!(matches!(
+        Recording::open(&path),
+        Err(Error::Older { found: 1, .. })
+    ));
 }
 
 #[test]

@@ -288,7 +288,7 @@ impl Machine {
                 Some(parse) => {
                     let mut rows = Rows::default();
                     for (file, path) in source.spec.paths.iter().enumerate() {
-                        let path = captured(path);
+                        let path = capture_of(path);
                         let text = std::fs::read(&path)
                             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
                         parse(&text, file, &mut rows);
@@ -564,7 +564,7 @@ fn free_at_capture(meminfo: &Table) -> Value {
 }
 
 /// A file of the micro-VM, or of a machine with modules where it has none.
-fn captured(path: &str) -> PathBuf {
+fn capture_of(path: &str) -> PathBuf {
     let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/captures");
     let file = captures.join("6.18-x86_64-microvm/t0").join(path);
     if file.exists() {

@@ -38,7 +38,7 @@ impl Attribution {
             })
             .collect();
         parts.sort_by(|a, b| b.share.total_cmp(&a.share));
-        let explained = parts.iter().map(|part| part.share).sum();
+        let explained = parts.iter().fold(0.0, |sum, part| sum + part.share);
         parts.retain(|part| part.share >= SMALLEST_SHARE);
         Self {
             total,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use memsoak_schema::{Recording, Trend};
 
 use super::attribution::Attribution;
-use super::suspects::{All, Clue, Held, Leak, Life, Suspect, by_life, suspects};
+use super::suspects::{All, Clue, Held, Leak, Life, STANDS_OUT, Suspect, by_life, suspects};
 use super::{Finding, Judged};
 use crate::ledger::Ledger;
 use crate::load::{Index, Quantity, SeriesKey, SeriesName};
@@ -15,10 +15,6 @@ use crate::verdict::Verdict;
 /// A total is explained by its parts when they make up at least this share of its slope: the larger
 /// half of a growth has an owner, and naming the total beside it would say the same twice.
 const EXPLAINED: f64 = 0.5;
-
-/// From this strength on a leak and its suspect are one finding: the course explains nine tenths and
-/// either the changes agree or the ratio is whole. Under it two leaks may only look alike.
-const ONE_LEAK: f64 = 0.7;
 
 /// A process stands for what the kernel holds for it only if it holds this many times as much itself:
 /// what the kernel holds says more of what leaks, a thread rather than the memory that it touched.
@@ -65,7 +61,7 @@ pub(super) fn findings(
             things[at].suspects = suspects_of(evidence, &totals, head);
         }
     }
-    join_suspects(judged, &things, &mut groups);
+    join_suspects(evidence, &things, &mut groups);
     join_same_numbers(judged, &things, &mut groups);
 
     let mut clusters: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
@@ -158,7 +154,8 @@ fn things(judged: &[Judged]) -> Vec<Thing> {
 
 /// Whether the kernel's word for it does not say whose it is.
 fn has_no_owner(name: &SeriesName) -> bool {
-    !is_of_process(name) && !name.labels.contains_key("pid")
+    let is_own = name.source == "recorder";
+    !is_own && !is_of_process(name) && !name.labels.contains_key("pid")
 }
 
 fn is_of_process(name: &SeriesName) -> bool {
@@ -334,19 +331,25 @@ fn suspects_of(
         .collect()
 }
 
-/// What the same process moves is one leak, and the process's own series belong to it.
-fn join_suspects(judged: &[Judged], things: &[Thing], groups: &mut Groups) {
+/// What the same process moves is one leak, and the process's own series belong to it. Where all of
+/// a name move it, they all do.
+fn join_suspects(evidence: &Evidence<'_>, things: &[Thing], groups: &mut Groups) {
     let mut first_of: HashMap<(usize, i64), usize> = HashMap::new();
     for (at, thing) in things.iter().enumerate() {
-        let head = &judged[thing.members[0]];
-        let key = if is_of_process(&head.name) {
-            (head.key.boot, head.key.entity)
-        } else if let Some(best) = thing.suspects.first().filter(|s| s.strength >= ONE_LEAK) {
-            (best.key.boot, best.key.entity)
+        let key = evidence.judged[thing.members[0]].key;
+        let moved_by = thing.suspects.first().filter(|s| s.strength >= STANDS_OUT);
+        let keys = if is_of_process(&evidence.judged[thing.members[0]].name) {
+            vec![key.entity]
+        } else if let Some(best) = moved_by {
+            let mut keys = vec![best.key.entity];
+            keys.extend(evidence.index.kin.members(best.key.entity));
+            keys
         } else {
             continue;
         };
-        groups.join(at, *first_of.entry(key).or_insert(at));
+        for entity in keys {
+            groups.join(at, *first_of.entry((key.boot, entity)).or_insert(at));
+        }
     }
 }
 

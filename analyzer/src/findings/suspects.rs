@@ -13,6 +13,14 @@ use crate::stats::{Agreement, agreement};
 /// over only where both go the same way all along.
 const SHAPE: f64 = 0.9;
 
+/// What a process has must be known for this share of the time in which what leaks is known: a short
+/// life agrees with anything.
+const KNOWN: f64 = 0.5;
+
+/// From this strength on a suspect stands out: nine tenths are explained and either the changes agree
+/// or the ratio is whole. Under it a process is told only where it is the only one that fits.
+pub(super) const STANDS_OUT: f64 = 0.7;
+
 /// The line over a process's life must leave at most this share of what the line over all the time
 /// leaves: a process that is there all the time, or anywhere, explains nothing.
 const LIFE_LEFT_OVER: f64 = 0.25;
@@ -228,10 +236,14 @@ pub(super) fn suspects(leak: &Leak<'_>, clues: &[&Clue], totals: &[&All<'_>]) ->
             None => told.push(suspect),
         }
     }
+    if of_one < STANDS_OUT && told.len() > 1 {
+        return Vec::new();
+    }
     told.truncate(MOST);
     told
 }
 
+/// Strength of the first, which is the strongest.
 fn strongest(of: &[Suspect]) -> f64 {
     of.first().map_or(0.0, |best| best.strength)
 }
@@ -242,7 +254,9 @@ impl Leak<'_> {
         if !held.may_hold(self.name) {
             return None;
         }
-        let found = agreement(self.curve, curve).filter(|found| found.shape >= SHAPE)?;
+        let known = self.curve.iter().filter(|value| value.is_finite()).count();
+        let found = agreement(self.curve, curve)
+            .filter(|found| found.shape >= SHAPE && found.n as f64 >= KNOWN * known as f64)?;
         let (ratio, unit) = match self.quantity {
             Quantity::Count => (found.ratio, "objects"),
             Quantity::Bytes => (found.ratio / self.page_bytes, "pages"),
@@ -332,16 +346,16 @@ impl Link {
 }
 
 /// How much a ratio looks like a number of things that belong to one: 1 for one, less for more, as
-/// larger numbers are whole by chance too; a power of two is likelier, as the kernel takes pages so.
-/// Half an object is one for both ends of a pipe.
+/// larger numbers are whole by chance too; a power of two is likelier, as the kernel takes pages so
+/// (and half an object is one for both ends of a pipe), and counts for less with each doubling.
 fn wholeness(ratio: f64) -> f64 {
     let nearest = if ratio < 0.75 { 0.5 } else { ratio.round() };
-    let off = (ratio - nearest).abs() / WHOLE;
-    let power_of_two = (nearest.log2().fract()).abs() < 1e-9;
-    let likely = match nearest {
-        n if n <= 1.0 => 1.0,
-        n if power_of_two => n.log2().recip().min(1.0),
-        n => n.recip(),
+    let off = (ratio - nearest).abs() / (WHOLE * nearest.min(1.0));
+    let doublings = nearest.log2();
+    let likely = if doublings.fract().abs() < 1e-9 {
+        (1.0 + doublings.abs()).recip()
+    } else {
+        nearest.recip()
     };
     (likely * (1.0 - off)).max(0.0)
 }

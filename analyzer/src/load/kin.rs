@@ -83,8 +83,8 @@ impl Kin {
         self.groups.get(group)
     }
 
-    /// The members of a group.
-    pub(super) fn members(&self, entity: i64) -> impl Iterator<Item = i64> {
+    /// The members of a group; none of an entity.
+    pub fn members(&self, entity: i64) -> impl Iterator<Item = i64> {
         self.of
             .iter()
             .filter(move |(_, group)| number(**group) == entity)

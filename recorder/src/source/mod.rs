@@ -4,6 +4,7 @@
 //! line loses one line. It sees only the types of `memsoak_schema`.
 
 pub mod buddyinfo;
+pub mod cgroup;
 pub mod files;
 pub mod fs;
 pub mod kmsg;
@@ -18,6 +19,7 @@ pub mod process;
 pub mod process_text;
 pub mod recorder;
 pub mod shm;
+pub mod slab_aliases;
 pub mod slabinfo;
 pub mod sockstat;
 pub mod stat;
@@ -49,7 +51,7 @@ pub type Parse = fn(text: &[u8], file: usize, rows: &mut Rows) -> Vec<Issue>;
 pub enum Reader {
     /// Whole text files on held descriptors.
     Files(Parse),
-    /// A text file, with something of its own around the reading.
+    /// Text files, with something of its own around the reading.
     Around(Parse, fn(&Setup) -> Box<dyn Sampler>),
     /// Something of its own.
     Own(fn(&Setup) -> Box<dyn Sampler>),
@@ -135,7 +137,7 @@ pub static SOURCES: &[Source] = &[
     files(&zoneinfo::SPEC, zoneinfo::parse),
     files(&buddyinfo::SPEC, buddyinfo::parse),
     files(&vmstat::SPEC, vmstat::parse),
-    files(&slabinfo::SPEC, slabinfo::parse),
+    around(&slabinfo::SPEC, slabinfo::parse, slab_aliases::sampler),
     files(&pressure::SPEC, pressure::parse),
     files(&sockstat::SPEC, sockstat::parse),
     files(&fs::SPEC, fs::parse),
@@ -144,6 +146,7 @@ pub static SOURCES: &[Source] = &[
     files(&stat::SPEC, stat::parse),
     files(&nodestat::SPEC, nodestat::parse),
     own(&process::SPEC, process::sampler),
+    own(&cgroup::SPEC, cgroup::sampler),
     own(&shm::SPEC, shm::sampler),
     files(&sysvshm::SPEC, sysvshm::parse),
     own(&tmpfs::SPEC, tmpfs::sampler),

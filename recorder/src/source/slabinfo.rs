@@ -31,7 +31,8 @@ pub static SPEC: Spec = Spec {
     interval_s: 0,
     needs: "root, CONFIG_SLUB_DEBUG",
     caveats: "Caches of like objects are merged and stand under one name (slab_nomerge on the \
-        kernel's command line keeps them apart). SLUB takes free objects on per-CPU slabs for \
+        kernel's command line keeps them apart); the label aliases tells the other names of a \
+        cache, from the links in /sys/kernel/slab. SLUB takes free objects on per-CPU slabs for \
         active. kmalloc beyond two pages comes from the page allocator: it is in no cache but in \
         meminfo/Slab. A cache's key is name:objsize:ordinal; the oldest of equal ones has 0, and \
         the others count down when it goes.",

@@ -46,7 +46,7 @@ pub struct Mount {
     pub root: Vec<u8>,
     /// Where it is mounted.
     pub point: Vec<u8>,
-    /// `tmpfs`, `devtmpfs` or `ramfs`.
+    /// `tmpfs`, `devtmpfs`, `ramfs`, or `rootfs`, which is one of them.
     pub kind: Vec<u8>,
     /// What stands for its device.
     pub source: Vec<u8>,
@@ -67,7 +67,7 @@ pub fn parse_mounts(text: &[u8]) -> (Vec<Mount>, Vec<Issue>) {
 }
 
 fn in_memory(kind: &[u8]) -> bool {
-    matches!(kind, b"tmpfs" | b"devtmpfs" | b"ramfs")
+    matches!(kind, b"tmpfs" | b"devtmpfs" | b"ramfs" | b"rootfs")
 }
 
 /// `25 24 0:23 / /dev/shm rw,relatime shared:2 - tmpfs tmpfs rw,size=24684084k`

@@ -1,0 +1,157 @@
+//! What the figures may not fall below, in one table.
+
+/// A figure that has a floor, or a ceiling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Figure {
+    /// Share of the leaks that are called, at least.
+    Recall,
+    /// The same of the own collection's clear leaks, which nothing larger hides.
+    ClearRecall,
+    /// False alarms in 1,000 healthy series that vary, at most.
+    FalseAlarms,
+    /// Median share by which the slope of a called leak is off, at most.
+    SlopeError,
+    /// Share of the called leaks whose interval holds the true slope, at least.
+    Coverage,
+}
+
+/// One floor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Floor {
+    /// The part of the labelled series, or the own collection.
+    pub(crate) part: &'static str,
+    /// With source and restarts, or from times and values alone.
+    pub(crate) named: bool,
+    /// What is measured.
+    pub(crate) figure: Figure,
+    /// Where it ends.
+    pub(crate) at: f64,
+    /// Why there.
+    pub(crate) why: &'static str,
+}
+
+const fn floor(
+    part: &'static str,
+    named: bool,
+    figure: Figure,
+    at: f64,
+    why: &'static str,
+) -> Floor {
+    Floor {
+        part,
+        named,
+        figure,
+        at,
+        why,
+    }
+}
+
+const NAMED: bool = true;
+const NAMELESS: bool = false;
+
+/// All floors.
+///
+/// Series of one run are not independent: one job that is read wrongly turns about five of them.
+/// The room below what was measured (docs/ACCURACY.md) is one to three such jobs, so that a floor
+/// breaks for a worse rule and not for another draw of the dice.
+pub(crate) const FLOORS: &[Floor] = &[
+    floor(
+        "own",
+        NAMED,
+        Figure::ClearRecall,
+        0.90,
+        "The largest thing in the series is the leak: nine in ten are named, the rest lie at the edge of their grain or noise.",
+    ),
+    floor(
+        "own",
+        NAMED,
+        Figure::FalseAlarms,
+        15.0,
+        "13 of 880; random walks are one family of 22, and a third of them rises for the whole time.",
+    ),
+    floor(
+        "own",
+        NAMED,
+        Figure::SlopeError,
+        0.05,
+        "A slope that is off by more than a twentieth does not lead to a cause.",
+    ),
+    floor(
+        "own",
+        NAMED,
+        Figure::Coverage,
+        0.80,
+        "An interval that leaves out one true slope in five says nothing.",
+    ),
+    floor(
+        "host",
+        NAMED,
+        Figure::Recall,
+        0.90,
+        "Real programs that leak visibly; one program is up to 4 of the 107.",
+    ),
+    floor("host", NAMED, Figure::FalseAlarms, 6.0, "One of 175."),
+    floor(
+        "kernel",
+        NAMED,
+        Figure::Recall,
+        0.45,
+        "Half of these leaks are smaller than what else happens in their cache; ten series are two jobs.",
+    ),
+    floor(
+        "kernel",
+        NAMED,
+        Figure::FalseAlarms,
+        15.0,
+        "5 of 347, which is one job.",
+    ),
+    floor(
+        "kernel+host",
+        NAMED,
+        Figure::Recall,
+        0.65,
+        "What both allow together, without both at their worst.",
+    ),
+    floor(
+        "kernel+host",
+        NAMED,
+        Figure::FalseAlarms,
+        10.0,
+        "5 of 522: one job.",
+    ),
+    floor(
+        "kernel+host",
+        NAMELESS,
+        Figure::Recall,
+        0.65,
+        "Names may only take a leak away, where the kernel can have the memory back.",
+    ),
+    floor(
+        "kernel+host",
+        NAMELESS,
+        Figure::FalseAlarms,
+        25.0,
+        "Without a source there is no floor for heaps that creep by some pages.",
+    ),
+    floor(
+        "synthetic",
+        NAMED,
+        Figure::Recall,
+        0.70,
+        "A third of these leaks hide below noise, warm-ups or steps.",
+    ),
+    floor(
+        "synthetic",
+        NAMED,
+        Figure::FalseAlarms,
+        20.0,
+        "5 of 255; random walks are 22 of them.",
+    ),
+    floor(
+        "synthetic",
+        NAMELESS,
+        Figure::FalseAlarms,
+        20.0,
+        "These sources are made up and tell nothing, so they may change nothing.",
+    ),
+];

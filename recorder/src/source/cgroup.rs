@@ -1,0 +1,545 @@
+//! Control groups: what each is charged, v1 and v2, also where both are mounted.
+
+#![deny(clippy::indexing_slicing)]
+
+use std::collections::{HashMap, VecDeque};
+use std::io::Write;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+
+use memsoak_schema::{Label, MetricSpec, Rows, Shape, Spec, Status, Trend, Unit, Value};
+use rustix::fs::{FileType, Mode, OFlags, RawDir};
+use rustix::io::Errno;
+
+use super::text::{first_word, parse_u64};
+use super::{Moment, Outcome, Sampler, Setup};
+use crate::root::{Root, read_whole};
+
+/// The description of the source.
+pub static SPEC: Spec = Spec {
+    name: "cgroup",
+    paths: &["sys/fs/cgroup"],
+    shape: Shape::Entities {
+        columns: &[
+            bytes("current_bytes"),
+            bytes("peak_bytes"),
+            bytes("limit_bytes"),
+            bytes("swap_bytes"),
+            part("anon_bytes", "meminfo/AnonPages"),
+            bytes("file_bytes"),
+            part("shmem_bytes", "meminfo/Shmem"),
+            bytes("kernel_bytes"),
+            bytes("kernel_stack_bytes"),
+            part("pagetables_bytes", "meminfo/PageTables"),
+            bytes("percpu_bytes"),
+            part("vmalloc_bytes", "meminfo/VmallocUsed"),
+            bytes("sock_bytes").judged(Trend::Memory),
+            bytes("slab_reclaimable_bytes"),
+            part("slab_unreclaimable_bytes", "meminfo/Slab"),
+            MetricSpec::counter("oom_kills", Unit::Count),
+        ],
+    },
+    interval_s: 10,
+    needs: "CONFIG_MEMCG and the memory controller, mounted at /sys/fs/cgroup",
+    caveats: "A group is its path and inode; its figures hold those of the groups below it. They \
+        are another cut of memory that processes, caches and callers stand for too, so what grows \
+        is a total to them. current_bytes, file_bytes and kernel_bytes hold what the kernel gives \
+        back; file_bytes holds shmem_bytes. Memory is charged to the group that touched it first \
+        and stays charged when that is removed. limit_bytes is NULL where there is none. v1 has no \
+        figures for stacks, page tables, vmalloc, per-CPU memory and slab, and counts TCP alone as \
+        sock_bytes; kernel_bytes is v2 since Linux 5.18. Figures beside current_bytes are up to a \
+        minute old where that stays the same. At most 500 groups, 12 levels deep, those near the \
+        root first; the root is the machine.",
+    overhead: "10 us a group that stays the same, 60-100 us one that changed; memory.stat makes \
+        the kernel add up its per-CPU counters.",
+};
+
+const fn bytes(name: &'static str) -> MetricSpec {
+    MetricSpec::gauge(name, Unit::Bytes)
+}
+
+/// A sum over processes, caches or callers that are recorded themselves.
+const fn part(name: &'static str, total: &'static str) -> MetricSpec {
+    bytes(name).judged(Trend::Total).part_of(total)
+}
+
+/// How many groups are read: a sample of them all stays within some 50 ms.
+const MOST_GROUPS: usize = 500;
+/// How deep they lie; containers in containers reach about eight levels.
+const DEEPEST: usize = 12;
+/// Every group is read in full at every so many samples.
+const FULL_EVERY: u32 = 6;
+
+const COLUMNS: usize = 16;
+
+/// Where each column of a version is found.
+struct Version {
+    number: i64,
+    /// Files of one number; the first is what a group that changes changes.
+    files: &'static [(&'static str, usize)],
+    /// Files of keys and values.
+    keyed: &'static [(&'static str, &'static [(&'static str, usize)])],
+}
+
+static V1: Version = Version {
+    number: 1,
+    files: &[
+        ("memory.usage_in_bytes", 0),
+        ("memory.max_usage_in_bytes", 1),
+        ("memory.limit_in_bytes", 2),
+        ("memory.kmem.usage_in_bytes", 7),
+        ("memory.kmem.tcp.usage_in_bytes", 12),
+    ],
+    keyed: &[
+        (
+            "memory.stat",
+            &[
+                ("total_swap", 3),
+                ("total_rss", 4),
+                ("total_cache", 5),
+                ("total_shmem", 6),
+            ],
+        ),
+        ("memory.oom_control", &[("oom_kill", 15)]),
+    ],
+};
+
+static V2: Version = Version {
+    number: 2,
+    files: &[
+        ("memory.current", 0),
+        ("memory.peak", 1),
+        ("memory.max", 2),
+        ("memory.swap.current", 3),
+    ],
+    keyed: &[
+        (
+            "memory.stat",
+            &[
+                ("anon", 4),
+                ("file", 5),
+                ("shmem", 6),
+                ("kernel", 7),
+                ("kernel_stack", 8),
+                ("pagetables", 9),
+                ("percpu", 10),
+                ("vmalloc", 11),
+                ("sock", 12),
+                ("slab_reclaimable", 13),
+                ("slab_unreclaimable", 14),
+            ],
+        ),
+        ("memory.events", &[("oom_kill", 15)]),
+    ],
+};
+
+/// The memory controller is in one hierarchy only: v2, or v1 beside it (hybrid), or v1.
+fn hierarchy(root: &Root) -> Option<(&'static str, &'static Version)> {
+    for top in ["sys/fs/cgroup", "sys/fs/cgroup/unified"] {
+        let controllers = root.text(&format!("{top}/cgroup.controllers"));
+        let words = controllers.as_deref().unwrap_or_default();
+        if words.split_ascii_whitespace().any(|word| word == "memory") {
+            return Some((top, &V2));
+        }
+    }
+    let top = "sys/fs/cgroup/memory";
+    root.stat(&format!("{top}/memory.stat")).map(|_| (top, &V1))
+}
+
+#[derive(Default)]
+struct Cgroups {
+    known: HashMap<Vec<u8>, [Value; COLUMNS]>,
+    samples: u32,
+    buffer: Vec<u8>,
+    bytes: u64,
+}
+
+/// Makes the sampler.
+pub fn sampler(_: &Setup) -> Box<dyn Sampler> {
+    Box::new(Cgroups::default())
+}
+
+impl Sampler for Cgroups {
+    fn sample(&mut self, moment: &Moment<'_>, rows: &mut Rows) -> Outcome {
+        self.bytes = 0;
+        let Some((top, version)) = hierarchy(moment.root) else {
+            return Outcome {
+                status: Status::Unavailable,
+                reason: Some(format!(
+                    "sys/fs/cgroup: no memory controller (needs {})",
+                    SPEC.needs
+                )),
+                bytes: 0,
+            };
+        };
+        let in_full = moment.full || self.samples.is_multiple_of(FULL_EVERY);
+        self.samples = self.samples.wrapping_add(1);
+        let mut before = std::mem::take(&mut self.known);
+        let mut reason = None;
+        let mut denied = false;
+        let mut groups = VecDeque::new();
+        match moment.root.open_dir(top) {
+            Ok(folder) => push_children(&folder, b"", &mut groups),
+            Err(error) => denied = is_denial(error),
+        }
+        while let Some(path) = groups.pop_front() {
+            if self.known.len() == MOST_GROUPS {
+                reason = Some(format!(
+                    "more than {MOST_GROUPS} groups: the deepest are left out"
+                ));
+                break;
+            }
+            let full_path = [top.as_bytes(), &path].concat();
+            let folder = match moment.root.open_dir(&full_path) {
+                Ok(folder) => folder,
+                Err(error) => {
+                    denied |= is_denial(error);
+                    continue; // else it was removed meanwhile
+                }
+            };
+            let Ok(stat) = rustix::fs::fstat(&folder) else {
+                continue;
+            };
+            let mut key = path.clone();
+            let _ = write!(key, " {}", stat.st_ino);
+            let known = before.remove(&key).filter(|_| !in_full);
+            // Without the controller a group has none of its files, nor have those below it.
+            let Some(values) = self.read_group(&folder, version, known) else {
+                continue;
+            };
+            rows.entity(&key, &path, &values);
+            rows.label("version", Label::Int(version.number));
+            self.known.insert(key, values);
+            let depth = path.iter().filter(|byte| **byte == b'/').count();
+            // A folder of the kernel's counts the folders in it as links, and its own two.
+            if stat.st_nlink != 2 && depth < DEEPEST {
+                push_children(&folder, &path, &mut groups);
+            }
+        }
+        if denied {
+            reason.get_or_insert_with(|| "some groups: permission denied".to_owned());
+        }
+        Outcome {
+            status: match reason {
+                Some(_) => Status::Partial,
+                None => Status::Ok,
+            },
+            reason,
+            bytes: self.bytes,
+        }
+    }
+}
+
+fn is_denial(error: Errno) -> bool {
+    matches!(error, Errno::ACCESS | Errno::PERM)
+}
+
+/// Adds the groups in a folder, in order of their names, so that the same ones are read each time.
+fn push_children(folder: &OwnedFd, path: &[u8], groups: &mut VecDeque<Vec<u8>>) {
+    let mut buffer = [MaybeUninit::uninit(); 8 * 1024];
+    let mut entries = RawDir::new(folder, &mut buffer);
+    let mut found = Vec::new();
+    while let Some(Ok(entry)) = entries.next() {
+        let name = entry.file_name().to_bytes();
+        if entry.file_type() == FileType::Directory && name != b"." && name != b".." {
+            found.push([path, b"/", name].concat());
+        }
+    }
+    found.sort_unstable();
+    groups.extend(found);
+}
+
+impl Cgroups {
+    /// The columns of one group; `known` is returned where what it uses is the same as then.
+    fn read_group(
+        &mut self,
+        folder: &OwnedFd,
+        version: &Version,
+        known: Option<[Value; COLUMNS]>,
+    ) -> Option<[Value; COLUMNS]> {
+        let mut values = [Value::Null; COLUMNS];
+        for (at, (file, column)) in version.files.iter().enumerate() {
+            let is_there = self.read(folder, file);
+            if at == 0 && !is_there {
+                return None;
+            }
+            let value = is_there.then(|| amount(&self.buffer)).flatten();
+            put(&mut values, *column, value);
+            if at == 0
+                && let Some(known) = known
+                && known.first() == values.first()
+            {
+                return Some(known);
+            }
+        }
+        for (file, keys) in version.keyed {
+            if self.read(folder, file) {
+                for (key, column) in *keys {
+                    put(&mut values, *column, value_of(&self.buffer, key.as_bytes()));
+                }
+            }
+        }
+        Some(values)
+    }
+
+    /// Reads a file of a group into the buffer; false when it is not there.
+    fn read(&mut self, folder: &OwnedFd, file: &str) -> bool {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let read = rustix::fs::openat(folder, file, flags, Mode::empty())
+            .and_then(|fd| read_whole(&fd, &mut self.buffer));
+        self.bytes += self.buffer.len() as u64;
+        read.is_ok()
+    }
+}
+
+fn put(values: &mut [Value; COLUMNS], column: usize, value: Option<u64>) {
+    if let Some(slot) = values.get_mut(column) {
+        *slot = value.into();
+    }
+}
+
+/// The number in a file of one; `None` for `max`, and for the largest number of pages, which is v1's
+/// word for no limit (PAGE_COUNTER_MAX, in pages of up to 64 KiB).
+pub fn amount(text: &[u8]) -> Option<u64> {
+    const NO_LIMIT: u64 = i64::MAX as u64 - (64 << 10) + 1;
+    parse_u64(text.trim_ascii()).filter(|amount| *amount < NO_LIMIT)
+}
+
+/// The number that stands behind a key in a file of keys and values.
+pub fn value_of(text: &[u8], key: &[u8]) -> Option<u64> {
+    text.split(|byte| *byte == b'\n').find_map(|line| {
+        let (word, rest) = first_word(line)?;
+        (word == key).then(|| parse_u64(rest.trim_ascii()))?
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use super::super::recorder::Figures;
+    use super::*;
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../tests/fixtures/cgroups")
+            .join(name)
+    }
+
+    fn sample(cgroups: &mut Cgroups, root: &Path) -> (Outcome, Vec<(String, Vec<Value>)>) {
+        let root = Root::open(root).unwrap();
+        let mut rows = Rows::default();
+        let outcome = cgroups.sample(
+            &Moment {
+                root: &root,
+                full: false,
+                db: Path::new("soak.db"),
+                own: &Figures::default(),
+            },
+            &mut rows,
+        );
+        let seen = rows.iter().map(|row| {
+            let name = String::from_utf8_lossy(row.name()).into_owned();
+            (name, row.values().to_vec())
+        });
+        (outcome, seen.collect())
+    }
+
+    /// The columns of the only group of a machine, by name and without what is NULL.
+    fn only_group(root: &Path) -> Vec<(&'static str, Value)> {
+        let (outcome, groups) = sample(&mut Cgroups::default(), root);
+        assert_eq!(outcome.status, Status::Ok, "{:?}", outcome.reason);
+        assert_eq!(groups.len(), 1);
+        let (name, values) = groups.first().unwrap();
+        assert_eq!(name, "/lab-hog");
+        let columns = SPEC.metrics().iter().map(|metric| metric.name);
+        let pairs = columns.zip(values.iter().copied());
+        pairs.filter(|(_, value)| *value != Value::Null).collect()
+    }
+
+    fn ints(pairs: &[(&'static str, i64)]) -> Vec<(&'static str, Value)> {
+        pairs
+            .iter()
+            .map(|(name, int)| (*name, Value::Int(*int)))
+            .collect()
+    }
+
+    #[test]
+    fn a_group_of_v2_is_read_and_the_root_is_not_one() {
+        assert_eq!(
+            only_group(&fixture("v2-6.12-x86_64")),
+            ints(&[
+                ("current_bytes", 13_107_200),
+                ("peak_bytes", 13_107_200),
+                ("swap_bytes", 0),
+                ("anon_bytes", 12_627_968),
+                ("file_bytes", 0),
+                ("shmem_bytes", 0),
+                ("kernel_bytes", 40_960),
+                ("kernel_stack_bytes", 0),
+                ("pagetables_bytes", 36_864),
+                ("percpu_bytes", 0),
+                ("vmalloc_bytes", 0),
+                ("sock_bytes", 0),
+                ("slab_reclaimable_bytes", 0),
+                ("slab_unreclaimable_bytes", 0),
+                ("oom_kills", 0),
+            ])
+        );
+        let older = only_group(&fixture("v2-6.1-x86_64"));
+        assert!(older.contains(&("peak_bytes", Value::Int(13_111_296))));
+    }
+
+    fn v1_group() -> Vec<(&'static str, Value)> {
+        ints(&[
+            ("current_bytes", 8_388_608),
+            ("peak_bytes", 8_388_608),
+            ("limit_bytes", 33_554_432),
+            ("swap_bytes", 0),
+            ("anon_bytes", 8_126_464),
+            ("file_bytes", 0),
+            ("shmem_bytes", 0),
+            ("kernel_bytes", 16_384),
+            ("sock_bytes", 0),
+            ("oom_kills", 0),
+        ])
+    }
+
+    #[test]
+    fn a_group_of_v1_is_read_with_what_v1_has() {
+        assert_eq!(only_group(&fixture("v1-6.1-x86_64")), v1_group());
+    }
+
+    fn copy(from: &Path, to: &Path) {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            let to = to.join(entry.file_name());
+            if entry.path().is_dir() {
+                copy(&entry.path(), &to);
+            } else {
+                fs::copy(entry.path(), to).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn beside_v1_a_v2_without_the_controller_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        copy(&fixture("v1-6.1-x86_64"), dir.path());
+        let unified = dir.path().join("sys/fs/cgroup/unified");
+        fs::create_dir_all(unified.join("user.slice")).unwrap();
+        fs::write(unified.join("cgroup.controllers"), "hugetlb\n").unwrap();
+        assert_eq!(only_group(dir.path()), v1_group());
+    }
+
+    /// A made-up v2 hierarchy.
+    fn group(root: &Path, path: &str, current: &str, anon: &str) {
+        let folder = root.join("sys/fs/cgroup").join(path);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(
+            root.join("sys/fs/cgroup/cgroup.controllers"),
+            "cpu memory\n",
+        )
+        .unwrap();
+        fs::write(folder.join("memory.current"), current).unwrap();
+        fs::write(folder.join("memory.stat"), anon).unwrap();
+    }
+
+    #[test]
+    fn groups_in_groups_are_read_and_those_without_the_controller_not() {
+        let dir = tempfile::tempdir().unwrap();
+        group(dir.path(), "a.slice", "8192\n", "anon 4096\n");
+        group(
+            dir.path(),
+            "a.slice/b c.scope",
+            "max\n",
+            "anon 18446744073709551615\nanon",
+        );
+        fs::create_dir_all(dir.path().join("sys/fs/cgroup/z/deeper")).unwrap();
+        let mut cgroups = Cgroups::default();
+        let (outcome, groups) = sample(&mut cgroups, dir.path());
+        assert_eq!(outcome.status, Status::Ok);
+        let brief = |groups: &[(String, Vec<Value>)]| -> Vec<_> {
+            let of = |(name, values): &(String, Vec<Value>)| {
+                (
+                    name.clone(),
+                    values.first().copied(),
+                    values.get(4).copied(),
+                )
+            };
+            groups.iter().map(of).collect()
+        };
+        // A kernel's bug that counts below zero is kept as a huge number, and no number as none.
+        assert_eq!(
+            brief(&groups),
+            [
+                (
+                    "/a.slice".to_owned(),
+                    Some(Value::Int(8192)),
+                    Some(Value::Int(4096))
+                ),
+                (
+                    "/a.slice/b c.scope".to_owned(),
+                    Some(Value::Null),
+                    Some(u64::MAX.into())
+                ),
+            ]
+        );
+
+        // What it uses stays the same: the rest is from before, but not for long.
+        group(dir.path(), "a.slice", "8192\n", "anon 5000\n");
+        for at in 1..FULL_EVERY {
+            let (_, groups) = sample(&mut cgroups, dir.path());
+            let anon = groups.first().and_then(|group| group.1.get(4).copied());
+            assert_eq!(anon, Some(Value::Int(4096)), "{at}");
+        }
+        let (_, groups) = sample(&mut cgroups, dir.path());
+        assert_eq!(
+            brief(&groups).first().map(|g| g.2),
+            Some(Some(Value::Int(5000)))
+        );
+        group(dir.path(), "a.slice", "9000\n", "anon 6000\n");
+        let (_, groups) = sample(&mut cgroups, dir.path());
+        assert_eq!(
+            brief(&groups).first().map(|g| g.2),
+            Some(Some(Value::Int(6000)))
+        );
+    }
+
+    #[test]
+    fn a_machine_without_the_controller_is_told_of() {
+        let dir = tempfile::tempdir().unwrap();
+        let (outcome, groups) = sample(&mut Cgroups::default(), dir.path());
+        assert_eq!(outcome.status, Status::Unavailable);
+        assert!(groups.is_empty());
+        assert!(
+            outcome
+                .reason
+                .is_some_and(|reason| reason.contains("no memory controller"))
+        );
+    }
+
+    #[test]
+    fn files_of_one_number_and_of_keys_are_read_or_unknown() {
+        assert_eq!(amount(b"4096\n"), Some(4096));
+        for none in [
+            "max\n",
+            "",
+            "9223372036854771712\n",
+            "9223372036854710272\n",
+            "-1\n",
+            "4 5",
+        ] {
+            assert_eq!(amount(none.as_bytes()), None, "{none}");
+        }
+        let text = b"anon_thp 7\nanon 5\nanon 6\nfile x\nshmem\n";
+        assert_eq!(value_of(text, b"anon"), Some(5));
+        for none in ["file", "shmem", "absent"] {
+            assert_eq!(value_of(text, none.as_bytes()), None);
+        }
+    }
+}
