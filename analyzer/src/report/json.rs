@@ -239,6 +239,8 @@ pub struct LedgerClass {
     pub slope_per_hour: Option<f64>,
     /// Its verdict.
     pub verdict: Option<Verdict>,
+    /// Standard deviation of one value by the way it is read.
+    pub noise: Option<f64>,
 }
 
 /// Something that happened.
@@ -528,6 +530,7 @@ fn ledger(analysis: &Analysis) -> LedgerEntry {
                 last,
                 slope_per_hour: judgement.map(|judgement| judgement.slope_per_s * 3600.0),
                 verdict: judgement.map(|judgement| judgement.verdict),
+                noise: class.noise(),
             })
         })
         .partition(|class| class.name == "unaccounted");

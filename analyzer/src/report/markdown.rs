@@ -250,7 +250,7 @@ fn ledger(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(out, "| class | first | last | change | trend |")?;
     writeln!(out, "|---|--:|--:|--:|---|")?;
     let bytes = |value: f64| Quantity::Bytes.format(value);
-    let mut row = |class: &LedgerClass| {
+    let row = |out: &mut String, class: &LedgerClass| {
         writeln!(
             out,
             "| {} | {} | {} | {} | {} |",
@@ -276,9 +276,22 @@ fn ledger(out: &mut String, report: &Report) -> std::fmt::Result {
         .iter()
         .chain(&report.ledger.unaccounted)
     {
-        row(class)?;
+        row(out, class)?;
     }
-    writeln!(out)
+    writeln!(out)?;
+    let noise = report
+        .ledger
+        .unaccounted
+        .as_ref()
+        .and_then(|rest| rest.noise);
+    if let Some(noise) = noise {
+        writeln!(
+            out,
+            "The classes add up to MemTotal; `unaccounted` is what none of them owns, give or take {} as they are not read at one instant.\n",
+            bytes(noise)
+        )?;
+    }
+    Ok(())
 }
 
 /// Parts of a total that are told; report.json has all.

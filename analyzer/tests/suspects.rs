@@ -1,0 +1,297 @@
+//! Who is behind memory that the kernel holds, and that those beside him are left alone.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+use std::path::Path;
+
+use memsoak_analyze::findings::{Analysis, analyse};
+use memsoak_schema::{
+    BootInfo, HostInfo, Label, MetricSpec, Recording, Rows, RunInfo, SampleState, Shape, Spec,
+    Status, TickCost, TickTime, Trend, Unit, Value, Writer,
+};
+
+const fn spec(name: &'static str, columns: &'static [MetricSpec]) -> Spec {
+    Spec {
+        name,
+        paths: &[],
+        shape: Shape::Entities { columns },
+        interval_s: 0,
+        needs: "",
+        caveats: "",
+        overhead: "",
+    }
+}
+
+static PROCESS: Spec = spec(
+    "process",
+    &[
+        MetricSpec::gauge("rss_anon_kib", Unit::Kib).judged(Trend::Memory),
+        MetricSpec::gauge("threads", Unit::Count)
+            .judged(Trend::Count)
+            .part_of("loadavg/tasks"),
+        MetricSpec::gauge("fds", Unit::Count).judged(Trend::Count),
+    ],
+);
+
+static LOADAVG: Spec = Spec {
+    shape: Shape::Scalars {
+        known: &[MetricSpec::gauge("tasks", Unit::Count).judged(Trend::Total)],
+        other: |_| MetricSpec::gauge("", Unit::Count),
+    },
+    ..spec("loadavg", &[])
+};
+
+static SLABINFO: Spec = spec(
+    "slabinfo",
+    &[
+        MetricSpec::gauge("active_objs", Unit::Count).judged(Trend::Count),
+        MetricSpec::gauge("objsize_bytes", Unit::Bytes),
+        MetricSpec::gauge("num_slabs", Unit::Count),
+        MetricSpec::gauge("pages_per_slab", Unit::Count),
+        MetricSpec::gauge("slab_pages", Unit::Pages)
+            .judged(Trend::Memory)
+            .generated(),
+    ],
+);
+
+/// Pid, name, anonymous KiB, threads and descriptors of a process at a tick.
+type Process = (i64, &'static str, i64, i64, i64);
+
+/// Name and objects of a cache with 32 of 256 bytes in a slab of two pages.
+type Cache = (&'static str, i64);
+
+const TICKS: i64 = 400;
+
+fn record(path: &Path, at: impl Fn(i64) -> (Vec<Process>, Vec<Cache>)) -> Analysis {
+    let mut writer = Writer::open_for_import(path).unwrap();
+    let run = RunInfo {
+        program: "test".to_owned(),
+        interval_us: 10_000_000,
+        settings: "{}".to_owned(),
+        labels: "{}".to_owned(),
+        ..RunInfo::default()
+    };
+    let boot = BootInfo {
+        boot_id: "b".to_owned(),
+        page_bytes: 4096,
+        user_hz: 100,
+        ..BootInfo::default()
+    };
+    writer
+        .begin_run(
+            &HostInfo::default(),
+            &boot,
+            &run,
+            &[&PROCESS, &SLABINFO, &LOADAVG],
+        )
+        .unwrap();
+    let ok = SampleState {
+        status: Status::Ok,
+        reason: None,
+        read_us: None,
+        bytes: None,
+    };
+    let mut rows = Rows::default();
+    for tick in 0..TICKS {
+        let (processes, caches) = at(tick);
+        let time = TickTime {
+            boottime_us: tick * 10_000_000,
+            ..TickTime::default()
+        };
+        writer.begin_tick(time).unwrap();
+        rows.clear();
+        let tasks: i64 = processes.iter().map(|(_, _, _, threads, _)| threads).sum();
+        for (pid, name, anon, threads, fds) in processes {
+            let values = [anon, threads, fds].map(Value::Int);
+            rows.entity(format!("{pid}.1").as_bytes(), name.as_bytes(), &values);
+            rows.label("pid", Label::Int(pid));
+        }
+        writer.write_sample(0, &ok, Some(&rows)).unwrap();
+        rows.clear();
+        for (name, objects) in caches {
+            let values = [objects, 256, (objects + 31) / 32, 2].map(Value::Int);
+            rows.entity(name.as_bytes(), name.as_bytes(), &values);
+        }
+        writer.write_sample(1, &ok, Some(&rows)).unwrap();
+        rows.clear();
+        rows.scalar(b"tasks", tasks);
+        writer.write_sample(2, &ok, Some(&rows)).unwrap();
+        writer.commit_tick(TickCost::default()).unwrap();
+    }
+    writer.end_run(TICKS * 10_000_000, "done").unwrap();
+    analyse(&Recording::open(path).unwrap(), |_| {}).unwrap()
+}
+
+/// Ten that do all sorts of things and keep nothing.
+fn innocents(tick: i64) -> Vec<Process> {
+    let wave = |period: i64, by: i64| (tick % period - period / 2).abs() * by;
+    vec![
+        (101, "idle", 900, 1, 4),
+        (102, "sawtooth", 5_000 + (tick % 40) * 300, 1, 8),
+        (103, "pool", 9_000, 4 + wave(50, 1), 12),
+        (104, "churns-fds", 800, 1, 20 + (tick * 37) % 23),
+        (
+            105,
+            "warm-up",
+            20_000 - (15_000 >> (tick / 8).min(20)),
+            2,
+            9,
+        ),
+        (
+            106,
+            "periodic",
+            4_000 + wave(90, 40),
+            1,
+            5 + wave(90, 1) / 3,
+        ),
+        (107, "opens-once", 700, 1, if tick < 60 { 3 } else { 33 }),
+        (108, "burst", 600, 1 + 20 * i64::from(tick % 100 < 3), 6),
+        (109, "worker", 3_000, 2, 7),
+        (110, "worker", 3_000 + (tick * 13) % 50, 2, 7),
+    ]
+}
+
+/// Heads of the findings with what they explain and whom they suspect.
+fn told(analysis: &Analysis) -> Vec<(String, Vec<String>, Vec<String>)> {
+    let name = |at: usize| analysis.judged[at].name.id.clone();
+    analysis
+        .findings
+        .iter()
+        .map(|finding| {
+            let mut explains: Vec<String> = finding.explains.iter().map(|at| name(*at)).collect();
+            explains.sort();
+            let suspects = finding.suspects.iter().map(|of| of.comm.clone()).collect();
+            (name(finding.head), explains, suspects)
+        })
+        .collect()
+}
+
+/// An uneven but steady rate: `per_tick` on average.
+fn uneven(tick: i64, per_tick: i64) -> i64 {
+    per_tick * tick + (tick * 7) % 5
+}
+
+#[test]
+fn sockets_that_a_process_never_closes_are_one_finding_with_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let analysis = record(&dir.path().join("a.db"), |tick| {
+        let sockets = uneven(tick, 3);
+        let mut processes = innocents(tick);
+        processes.push((500, "server", 6_000, 3, 10 + sockets));
+        let caches = vec![
+            ("UDP", 40 + sockets),
+            ("sock_inode_cache", 300 + sockets),
+            ("filp", 4_000 + sockets + (tick * 31) % 17),
+            ("kmalloc-64", 9_000 + (tick * 11) % 90),
+        ];
+        (processes, caches)
+    });
+    let told = told(&analysis);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    let (head, explains, suspects) = &told[0];
+    assert!(head.starts_with("slabinfo/"), "{head}");
+    assert_eq!(suspects, &["server"]);
+    for series in [
+        "slabinfo/UDP/",
+        "slabinfo/sock_inode_cache/",
+        "slabinfo/filp/",
+        "process/server[500]/fds",
+    ] {
+        let known = head.starts_with(series) || explains.iter().any(|id| id.starts_with(series));
+        assert!(known, "{series} in {told:#?}");
+    }
+    let suspect = &analysis.findings[0].suspects[0];
+    assert_eq!(suspect.pid, Some(500));
+    assert!(suspect.strength > 0.9, "{suspect:?}");
+    assert!(
+        suspect
+            .ratio
+            .is_some_and(|ratio| (ratio - 1.0).abs() < 0.03),
+        "{suspect:?}"
+    );
+}
+
+#[test]
+fn two_that_leak_threads_share_the_blame_by_what_each_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let analysis = record(&dir.path().join("a.db"), |tick| {
+        let (most, some) = (uneven(tick, 3), uneven(tick + 3, 1));
+        let mut processes = innocents(tick);
+        processes.push((500, "most", 6_000, 1 + most, 5));
+        processes.push((501, "some", 6_000, 1 + some, 5));
+        (processes, vec![("task_struct", 200 + most + some)])
+    });
+    let tasks = analysis
+        .findings
+        .iter()
+        .find(|finding| analysis.judged[finding.head].name.name == "task_struct")
+        .unwrap();
+    assert_eq!(tasks.suspects[0].comm, "most", "{:#?}", told(&analysis));
+    for finding in told(&analysis) {
+        for comm in &finding.2 {
+            assert!(["most", "some"].contains(&comm.as_str()), "{finding:?}");
+        }
+    }
+}
+
+#[test]
+fn a_driver_that_leaks_by_itself_is_blamed_on_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let analysis = record(&dir.path().join("a.db"), |tick| {
+        (
+            innocents(tick),
+            vec![("kmalloc-256", 5_000 + uneven(tick, 5))],
+        )
+    });
+    let told = told(&analysis);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(told[0].0.starts_with("slabinfo/kmalloc-256/"), "{told:#?}");
+    assert!(told[0].2.is_empty(), "{told:#?}");
+}
+
+#[test]
+fn what_grows_only_while_a_process_lives_is_told_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let analysis = record(&dir.path().join("a.db"), |tick| {
+        let lived = (tick - 150).max(0);
+        let mut processes = innocents(tick);
+        if tick >= 150 {
+            processes.push((700, "tester", 2_000, 1, 4));
+        }
+        (processes, vec![("driver_request", 100 + 9 * lived)])
+    });
+    let told = told(&analysis);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!(told[0].2, ["tester"], "{told:#?}");
+}
+
+#[test]
+fn children_of_which_none_lives_long_are_seen_by_their_sum() {
+    let dir = tempfile::tempdir().unwrap();
+    // Each lives for ten ticks; three live at once; each next one starts with more.
+    let analysis = record(&dir.path().join("a.db"), |tick| {
+        let mut processes = innocents(tick);
+        for k in 0..3 {
+            let child = (tick + 10 * k / 3) / 10;
+            processes.push((1_000 + child * 3 + k, "child", 1_000 + 40 * child, 1, 3));
+        }
+        (processes, Vec::new())
+    });
+    let told = told(&analysis);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!(told[0].0, "process/child/rss_anon_bytes");
+}
+
+#[test]
+fn workers_that_leak_alike_are_one_finding_with_the_name_of_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let analysis = record(&dir.path().join("a.db"), |tick| {
+        let mut processes = innocents(tick);
+        processes.extend((0..4).map(|k| (600 + k, "nginx", 5_000 + uneven(tick + k, 8), 1, 9)));
+        (processes, Vec::new())
+    });
+    let told = told(&analysis);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!(told[0].0, "process/nginx/rss_anon_bytes");
+    assert_eq!(told[0].1.len(), 4, "{told:#?}");
+}
