@@ -129,7 +129,7 @@ fn each_crate_depends_on_what_it_is_meant_to() {
              signal-hook thiserror; tests: divan proptest tempfile",
             "memsoak-schema: rusqlite serde_json thiserror; tests: rusqlite tempfile",
             "memsoak: anyhow memsoak-analyze memsoak-record memsoak-schema; \
-             tests: rusqlite serde_json tempfile",
+             tests: libc rusqlite rustix serde_json tempfile",
         ]
     );
 }
@@ -167,6 +167,12 @@ fn sql_stands_in_the_schema() {
     with.retain(|path| !path.starts_with("schema/") && !path.starts_with("tests/e2e/"));
     // The parsers' test compares the columns of each source with the migration's text.
     assert_eq!(with, ["recorder/tests/parsers.rs", "tests/support/mod.rs"]);
+}
+
+#[test]
+fn unsafe_code_stands_in_one_file_of_an_example() {
+    let with = files_with(|line| names_crate(line, "unsafe"));
+    assert_eq!(with, ["examples/leak_lab/lab/system.rs"]);
 }
 
 #[test]

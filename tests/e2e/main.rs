@@ -10,10 +10,12 @@ mod captures;
 mod exit_codes;
 mod findings;
 mod full_disk;
+mod leak_lab;
 mod live;
 mod names;
 mod queries;
 mod recording;
+mod sharing;
 #[path = "../support/mod.rs"]
 mod support;
 mod unprivileged;

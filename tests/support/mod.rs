@@ -82,6 +82,13 @@ pub(crate) fn analyze(args: &[&str]) -> Command {
     command
 }
 
+/// The leak lab, with arguments.
+pub(crate) fn leak_lab(args: &[&str]) -> Command {
+    let mut command = Command::new(&programs().leak_lab);
+    command.args(args);
+    command
+}
+
 /// How a program ended and what it said.
 #[derive(Debug)]
 pub(crate) struct Done {
@@ -166,7 +173,7 @@ pub(crate) fn record_for(db: &str, duration: &str, more: &[&str]) -> Done {
 pub(crate) struct Running {
     child: Child,
     said: PathBuf,
-    _stdin: Option<ChildStdin>,
+    stdin: Option<ChildStdin>,
 }
 
 impl Running {
@@ -179,7 +186,7 @@ impl Running {
             .stderr(log);
         let mut child = command.spawn().unwrap();
         Self {
-            _stdin: child.stdin.take(),
+            stdin: child.stdin.take(),
             child,
             said: said.to_owned(),
         }
@@ -203,6 +210,12 @@ impl Running {
 
     pub(crate) fn is_alive(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Ends its standard input and waits for its end; returns the exit code.
+    pub(crate) fn close_input(mut self) -> Option<i32> {
+        drop(self.stdin.take());
+        self.child.wait().unwrap().code()
     }
 
     /// Sends SIGTERM and waits for the end; returns the exit code.

@@ -183,6 +183,8 @@ pub struct AttributionEntry {
     pub explained: f64,
     /// The parts from one hundredth on, the largest first.
     pub parts: Vec<PartEntry>,
+    /// The processes that move with it, where its parts are not recorded.
+    pub suspects: Vec<SuspectEntry>,
 }
 
 /// Who has a part of a total.
@@ -479,6 +481,7 @@ fn attribution(analysis: &Analysis) -> Vec<AttributionEntry> {
                         }
                     })
                     .collect(),
+                suspects: of.suspects.iter().map(suspect_entry).collect(),
             }
         })
         .collect()

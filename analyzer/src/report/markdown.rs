@@ -270,12 +270,13 @@ fn ledger(out: &mut String, report: &Report) -> std::fmt::Result {
             }
         )
     };
-    for class in report
+    let classes = report
         .ledger
         .classes
         .iter()
-        .chain(&report.ledger.unaccounted)
-    {
+        .chain(&report.ledger.unaccounted);
+    // What is never there (no huge pages, no balloon) would only fill the page.
+    for class in classes.filter(|class| class.first > 0.0 || class.last > 0.0) {
         row(out, class)?;
     }
     writeln!(out)?;
@@ -316,6 +317,14 @@ fn attribution(out: &mut String, report: &Report) -> std::fmt::Result {
             .collect();
         if total.parts.len() > TOLD_PARTS {
             parts.push(format!("{} more", total.parts.len() - TOLD_PARTS));
+        }
+        if parts.is_empty() {
+            parts.extend(
+                total
+                    .suspects
+                    .iter()
+                    .map(|suspect| format!("moves with {}", code(&suspect.comm))),
+            );
         }
         writeln!(
             out,
