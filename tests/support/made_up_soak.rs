@@ -42,6 +42,14 @@ pub(crate) struct Soak {
 struct Dice(u64);
 
 impl Dice {
+    /// Those of one source, so that what happens in it does not depend on which others there are.
+    fn of(seed: u32, name: &str) -> Self {
+        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        Self(hash.wrapping_add(seed.into()))
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -153,6 +161,7 @@ fn number(value: Value) -> f64 {
 /// A source as the capture has it, and what of it moves.
 struct Table {
     name: &'static str,
+    dice: Dice,
     captured: Rows,
     values: Vec<Vec<Value>>,
     /// Row, column and motion.
@@ -178,9 +187,9 @@ impl Table {
         }
     }
 
-    fn step_to(&mut self, t_s: f64, dice: &mut Dice) {
+    fn step_to(&mut self, t_s: f64) {
         for (row, column, motion) in &mut self.moving {
-            if motion.step_to(t_s, dice) {
+            if motion.step_to(t_s, &mut self.dice) {
                 self.values[*row][*column] = Value::Int(motion.shown);
             }
         }
@@ -281,7 +290,6 @@ const CLASSES: &[&str] = &[
 
 impl Machine {
     fn new(soak: &Soak) -> Self {
-        let mut dice = Dice(soak.seed.into());
         let tables = SOURCES
             .iter()
             .map(|source| match source.parse() {
@@ -293,7 +301,7 @@ impl Machine {
                             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
                         parse(&text, file, &mut captured);
                     }
-                    table(source.spec.name, captured, &source.spec.shape, &mut dice)
+                    table(source.spec.name, captured, &source.spec.shape, soak.seed)
                 }
                 None => {
                     let mut rows = Rows::default();
@@ -302,12 +310,12 @@ impl Machine {
                             rows.scalar(metric.name.as_bytes(), 2000_i64);
                         }
                     }
-                    table(source.spec.name, rows, &source.spec.shape, &mut dice)
+                    table(source.spec.name, rows, &source.spec.shape, soak.seed)
                 }
             })
             .collect();
         let mut machine = Self {
-            dice,
+            dice: Dice(soak.seed.into()),
             tables,
             processes: Vec::new(),
             gone: Vec::new(),
@@ -421,7 +429,7 @@ impl Machine {
             }
         }
         for table in &mut self.tables {
-            table.step_to(t_s, &mut self.dice);
+            table.step_to(t_s);
         }
         settle_slabs(self.table("slabinfo"));
         self.balance();
@@ -594,7 +602,8 @@ fn liveliness(source: &str) -> (usize, f64) {
 }
 
 /// The captured rows of a source with motions for as many of its numbers as change in reality.
-fn table(name: &'static str, captured: Rows, shape: &Shape, dice: &mut Dice) -> Table {
+fn table(name: &'static str, captured: Rows, shape: &Shape, seed: u32) -> Table {
+    let mut dice = Dice::of(seed, name);
     let values: Vec<Vec<Value>> = captured.iter().map(|row| row.values().to_vec()).collect();
     let mut moving = Vec::new();
     match name {
@@ -670,6 +679,7 @@ fn table(name: &'static str, captured: Rows, shape: &Shape, dice: &mut Dice) -> 
     }
     Table {
         name,
+        dice,
         captured,
         values,
         moving,
@@ -747,6 +757,7 @@ pub(crate) fn write(path: &Path, soak: &Soak) -> Result<(), Error> {
         &specs,
     )?;
     let mut rows = Rows::default();
+    let mut reads = Dice::of(soak.seed, "reads");
     let mut last_read_us = vec![i64::MIN; specs.len()];
     let mut now_us = START_US;
     for tick in 0..soak.ticks {
@@ -770,7 +781,7 @@ pub(crate) fn write(path: &Path, soak: &Soak) -> Result<(), Error> {
             let state = SampleState {
                 status: Status::Ok,
                 reason: None,
-                read_us: Some(whole(machine.dice.between(10.0, 400.0))),
+                read_us: Some(whole(reads.between(10.0, 400.0))),
                 bytes: Some(4096),
             };
             writer.write_sample(place, &state, Some(&rows))?;

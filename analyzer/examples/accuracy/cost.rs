@@ -83,7 +83,12 @@ pub(crate) fn measure(seed: u64) -> anyhow::Result<String> {
     let index = Index::read(&recording)?;
     let mut cells = Vec::new();
     let (read, time) = per_series(TIMED / 2, || {
-        judged_series(&recording, &index, |_| (), |_, one| cells.push(one))
+        judged_series(
+            &recording,
+            &index,
+            |_| (),
+            |_, lives| cells.extend_from_slice(lives),
+        )
     });
     read?;
     ensure!(cells.len() == TIMED, "{} series of {TIMED}", cells.len());

@@ -1,5 +1,7 @@
 //! Totals that grow, taken apart down to who has it.
 
+use super::Suspect;
+
 /// A part is told from this share of the total's growth on: the rest is told as a sum.
 const SMALLEST_SHARE: f64 = 0.01;
 
@@ -22,6 +24,8 @@ pub struct Attribution {
     pub explained: f64,
     /// The parts, the largest first.
     pub parts: Vec<Part>,
+    /// The processes that move with it, for a total whose parts are not recorded: kernel stacks.
+    pub suspects: Vec<Suspect>,
 }
 
 impl Attribution {
@@ -30,6 +34,7 @@ impl Attribution {
         total: usize,
         slope: f64,
         contributions: impl Iterator<Item = (usize, f64)>,
+        suspects: &[Suspect],
     ) -> Self {
         let mut parts: Vec<Part> = contributions
             .map(|(series, part)| Part {
@@ -44,6 +49,7 @@ impl Attribution {
             total,
             explained,
             parts,
+            suspects: suspects.to_vec(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use memsoak_schema::{Recording, Trend};
 
 use super::attribution::Attribution;
-use super::suspects::{All, Clue, Held, Leak, Life, STANDS_OUT, Suspect, by_life, suspects};
+use super::suspects::{All, Clue, Held, Leak, Life, STANDS_OUT, Suspect, by_life, pid, suspects};
 use super::{Finding, Judged};
 use crate::ledger::Ledger;
 use crate::load::{Index, Quantity, SeriesKey, SeriesName};
@@ -92,14 +92,15 @@ pub(super) fn findings(
     });
     let attribution = things
         .iter()
-        .map(|thing| thing.members[0])
-        .filter(|total| judged[*total].name.trend == Trend::Total)
-        .map(|total| {
+        .filter(|thing| judged[thing.members[0]].name.trend == Trend::Total)
+        .map(|thing| {
+            let total = thing.members[0];
             let parts = parts(evidence, &things, &judged[total]);
             let parts = parts
                 .iter()
                 .map(|(at, slope)| (things[*at].members[0], *slope));
-            Attribution::new(total, judged[total].judgement.slope_per_s, parts)
+            let slope = judged[total].judgement.slope_per_s;
+            Attribution::new(total, slope, parts, &thing.suspects)
         })
         .collect();
     (findings, attribution)
@@ -155,7 +156,7 @@ fn things(judged: &[Judged]) -> Vec<Thing> {
 /// Whether the kernel's word for it does not say whose it is.
 fn has_no_owner(name: &SeriesName) -> bool {
     let is_own = name.source == "recorder";
-    !is_own && !is_of_process(name) && !name.labels.contains_key("pid")
+    !is_own && !is_of_process(name) && pid(name).is_none()
 }
 
 fn is_of_process(name: &SeriesName) -> bool {
@@ -269,26 +270,53 @@ fn parts(evidence: &Evidence<'_>, things: &[Thing], total: &Judged) -> Vec<(usiz
         .collect()
 }
 
-/// What all processes together hold, boot by boot.
+/// What all processes together hold, boot by boot: as the kernel counts it, and their descriptors
+/// by kind.
 fn counted_totals<'a>(evidence: &Evidence<'a>, things: &[Thing]) -> Vec<(usize, All<'a>)> {
     let judged = evidence.judged;
-    judged
+    let mut totals: Vec<(usize, All<'a>)> = judged
         .iter()
         .filter_map(|total| {
             let held = Held::of_total(&total.name)?;
-            let slope = total.judgement.slope_per_s;
-            let mut parts: Vec<_> = parts(evidence, things, total)
+            let curve = total.curve.clone()?;
+            let slope = total.judgement.slope_per_s.max(f64::MIN_POSITIVE);
+            let parts = parts(evidence, things, total)
                 .into_iter()
                 .map(|(at, part)| {
                     let one = &judged[things[at].members[0]];
-                    (one.key, &one.name, part / slope.max(f64::MIN_POSITIVE))
-                })
-                .collect();
-            parts.sort_by(|a, b| b.2.total_cmp(&a.2));
-            let curve = total.curve.as_ref()?;
-            Some((total.key.boot, All { held, curve, parts }))
+                    (one.key, &one.name, part / slope)
+                });
+            let all = All::new(held, None, curve, parts.collect());
+            Some((total.key.boot, all))
         })
-        .collect()
+        .collect();
+    let mut by_kind: BTreeMap<(usize, &str), Vec<&Clue>> = BTreeMap::new();
+    for clue in evidence.clues {
+        if clue.held == Held::Descriptors
+            && clue.key.entity > 0
+            && let Some(kind) = clue.kind()
+        {
+            by_kind.entry((clue.key.boot, kind)).or_default().push(clue);
+        }
+    }
+    totals.extend(by_kind.into_iter().map(|((boot, kind), clues)| {
+        let mut curve = vec![0.0; clues[0].curve.len()];
+        for clue in &clues {
+            // Before its life and after it a process holds none.
+            for (sum, value) in curve.iter_mut().zip(&clue.curve) {
+                *sum += if value.is_nan() { 0.0 } else { *value };
+            }
+        }
+        let growth: f64 = clues.iter().map(|clue| clue.growth).sum();
+        let parts = clues
+            .iter()
+            .map(|clue| (clue.key, &clue.name, clue.growth / growth));
+        (
+            boot,
+            All::new(Held::Descriptors, Some(kind), curve, parts.collect()),
+        )
+    }));
+    totals
 }
 
 fn suspects_of(
@@ -335,11 +363,24 @@ fn suspects_of(
 /// a name move it, they all do.
 fn join_suspects(evidence: &Evidence<'_>, things: &[Thing], groups: &mut Groups) {
     let mut first_of: HashMap<(usize, i64), usize> = HashMap::new();
+    let processes: HashMap<(usize, i64), i64> = things
+        .iter()
+        .map(|thing| &evidence.judged[thing.members[0]])
+        .filter(|one| is_of_process(&one.name))
+        .filter_map(|one| Some(((one.key.boot, pid(&one.name)?), one.key.entity)))
+        .collect();
     for (at, thing) in things.iter().enumerate() {
-        let key = evidence.judged[thing.members[0]].key;
+        let Judged { key, name, .. } = &evidence.judged[thing.members[0]];
         let moved_by = thing.suspects.first().filter(|s| s.strength >= STANDS_OUT);
-        let keys = if is_of_process(&evidence.judged[thing.members[0]].name) {
+        let keys = if is_of_process(name) {
             vec![key.entity]
+        } else if let Some(pid) = pid(name) {
+            // What it holds by descriptors alone belongs to what it holds otherwise.
+            processes
+                .get(&(key.boot, pid))
+                .copied()
+                .into_iter()
+                .collect()
         } else if let Some(best) = moved_by {
             let mut keys = vec![best.key.entity];
             keys.extend(evidence.index.kin.members(best.key.entity));

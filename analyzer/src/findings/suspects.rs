@@ -6,6 +6,7 @@
 //! fits better than that of any one, and each has its share.
 
 use super::curve::Curve;
+use crate::ledger::UNACCOUNTED;
 use crate::load::{Quantity, SeriesKey, SeriesName};
 use crate::stats::{Agreement, agreement};
 
@@ -85,16 +86,50 @@ impl Held {
     }
 
     /// Whether the kernel can keep a thing of this name for it. Most names do not say; what a thread
-    /// and what a mapping consist of do (kernel/fork.c).
-    fn may_hold(self, word: &str) -> bool {
+    /// and what a mapping consist of do (kernel/fork.c), and so does what a descriptor is, where that
+    /// is known.
+    fn may_hold(self, word: &str, kind: Option<&str>) -> bool {
         match self {
             Self::AddressSpace => OF_MAPPINGS.contains(&word),
-            Self::Descriptors => !OF_MAPPINGS.contains(&word) && !OF_TASKS.contains(&word),
+            Self::Descriptors => {
+                !OF_MAPPINGS.contains(&word)
+                    && !OF_TASKS.contains(&word)
+                    && kind.is_none_or(|kind| fits(kind, word))
+            }
             Self::Threads | Self::Processes => {
                 !OF_MAPPINGS.contains(&word) && !is_of_descriptors(word)
             }
         }
     }
+}
+
+/// Whether a descriptor of a kind can have a thing of this name behind it.
+fn fits(kind: &str, word: &str) -> bool {
+    if word == UNACCOUNTED {
+        // Their memory is in caches or in the page cache; buffers of pipes, sockets and devices are
+        // pages that no counter owns.
+        return ![
+            "eventfd",
+            "eventpoll",
+            "timerfd",
+            "signalfd",
+            "inotify",
+            "file",
+            "memfd",
+        ]
+        .contains(&kind);
+    }
+    if word == "Shmem" || word == "shmem_inode_cache" {
+        return ["memfd", "file", "dmabuf"].contains(&kind) || kind.starts_with("/dev/");
+    }
+    if word.starts_with("eventpoll_") {
+        return kind == "eventpoll";
+    }
+    if word.starts_with("bpf_") {
+        return kind.starts_with("bpf");
+    }
+    let of_any = ["filp", "lsm_file_cache", "file-nr.allocated"].contains(&word);
+    of_any || !is_of_descriptors(word) || kind == "socket"
 }
 
 /// What a task consists of: the struct, its stack by the names of those who map it, its signals.
@@ -159,12 +194,38 @@ pub(super) struct Clue {
     pub(super) growth: f64,
 }
 
+impl Clue {
+    /// What the newest descriptors of the process are.
+    pub(super) fn kind(&self) -> Option<&str> {
+        self.name.labels.get("newest_fds")?.as_str()
+    }
+}
+
 /// What all processes hold of something, and what part of its growth each has.
 pub(super) struct All<'a> {
     pub(super) held: Held,
-    pub(super) curve: &'a Curve,
+    /// Of which kind, where only descriptors of one are meant.
+    pub(super) kind: Option<&'a str>,
+    pub(super) curve: Curve,
     /// Series of the processes, with their shares.
     pub(super) parts: Vec<(SeriesKey, &'a SeriesName, f64)>,
+}
+
+impl<'a> All<'a> {
+    pub(super) fn new(
+        held: Held,
+        kind: Option<&'a str>,
+        curve: Curve,
+        mut parts: Vec<(SeriesKey, &'a SeriesName, f64)>,
+    ) -> Self {
+        parts.sort_by(|a, b| b.2.total_cmp(&a.2));
+        Self {
+            held,
+            kind,
+            curve,
+            parts,
+        }
+    }
 }
 
 /// The part of a recording in which a process lived.
@@ -250,8 +311,8 @@ fn strongest(of: &[Suspect]) -> f64 {
 
 impl Leak<'_> {
     /// How far what leaks moves with what is held: strength, and the ratio in objects or pages.
-    fn moves_with(&self, held: Held, curve: &Curve) -> Option<Link> {
-        if !held.may_hold(self.name) {
+    fn moves_with(&self, held: Held, kind: Option<&str>, curve: &Curve) -> Option<Link> {
+        if !held.may_hold(self.name, kind) {
             return None;
         }
         let known = self.curve.iter().filter(|value| value.is_finite()).count();
@@ -272,13 +333,19 @@ impl Leak<'_> {
     }
 
     fn held_by(&self, clue: &Clue) -> Option<Suspect> {
-        let link = self.moves_with(clue.held, &clue.curve)?;
+        let link = self.moves_with(clue.held, clue.kind(), &clue.curve)?;
         let pid = pid(&clue.name);
         let how_many = match (clue.held, pid) {
             (Held::AddressSpace, _) => "its address space grows with it".to_owned(),
-            (held, Some(_)) => {
-                format!("it has {:.0} {} more", clue.growth, held.words(clue.growth))
-            }
+            (held, Some(_)) => format!(
+                "it has {:.0} {} more{}",
+                clue.growth,
+                held.words(clue.growth),
+                match (held, clue.kind()) {
+                    (Held::Descriptors, Some(kind)) => format!(", the newest of kind {kind}"),
+                    _ => String::new(),
+                }
+            ),
             (held, None) => format!(
                 "all of its name have {:.0} {} more",
                 clue.growth,
@@ -298,7 +365,7 @@ impl Leak<'_> {
 
     /// All who hold a large part of something whose number on the whole machine moves with it.
     fn held_by_all(&self, all: &All<'_>) -> Vec<Suspect> {
-        let Some(link) = self.moves_with(all.held, all.curve) else {
+        let Some(link) = self.moves_with(all.held, all.kind, &all.curve) else {
             return Vec::new();
         };
         let largest = all.parts.first().map_or(1.0, |(_, _, share)| *share);
@@ -312,7 +379,8 @@ impl Leak<'_> {
                 pid: pid(name),
                 comm: name.name.clone(),
                 why: format!(
-                    "of all {} that came it has {:.0} %{}",
+                    "of all {}{} that came it has {:.0} %{}",
+                    all.kind.map_or_else(String::new, |kind| format!("{kind} ")),
                     all.held.words(2.0),
                     share * 100.0,
                     link.in_words(all.held)
@@ -360,7 +428,8 @@ fn wholeness(ratio: f64) -> f64 {
     (likely * (1.0 - off)).max(0.0)
 }
 
-fn pid(name: &SeriesName) -> Option<i64> {
+/// The process that a thing is or belongs to.
+pub(super) fn pid(name: &SeriesName) -> Option<i64> {
     name.labels.get("pid").and_then(serde_json::Value::as_i64)
 }
 

@@ -178,10 +178,11 @@ impl SeriesName {
             Some(entity) => {
                 let name = printable(&entity.name);
                 // What tells two of the same name apart stands behind it.
-                let full = match (text("pid"), text("module")) {
-                    (Some(pid), _) => format!("{name}[{pid}]"),
-                    (None, Some(module)) => format!("{name} [{module}]"),
-                    (None, None) => name.clone(),
+                let full = match (text("pid"), text("file"), text("module")) {
+                    (Some(pid), Some(file), _) => format!("{name}[{pid}] {file}"),
+                    (Some(pid), None, _) => format!("{name}[{pid}]"),
+                    (None, _, Some(module)) => format!("{name} [{module}]"),
+                    (None, _, None) => name.clone(),
                 };
                 (name, full)
             }

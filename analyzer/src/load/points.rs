@@ -25,6 +25,13 @@ impl Points {
         self.points.iter().any(|(_, value)| value.is_some())
     }
 
+    /// Whether no value is other than 0.
+    pub fn are_zero(&self) -> bool {
+        self.points
+            .iter()
+            .all(|(_, value)| value.is_none_or(|value| value.abs() < f64::MIN_POSITIVE))
+    }
+
     /// The value in force at a time: of the last point before it.
     pub fn at(&self, t_s: f64) -> Option<f64> {
         // The points of a moment on the edge between two stretches are those of the earlier one.

@@ -134,6 +134,53 @@ pub(super) fn draw_finding(
     chart::draw_series(&chart, Size::default())
 }
 
+/// Classes in the chart of growth: more lines cannot be told apart.
+const MOST_LINES: usize = 8;
+
+/// How much each class has grown since the start; the classes that moved most.
+pub(super) fn draw_growth(
+    index: &Index,
+    boot_at: usize,
+    ledger: &Ledger,
+) -> Result<Vec<u8>, ChartError> {
+    let frame = frame(index, boot_at);
+    let mut lines: Vec<(f64, Line)> = ledger
+        .classes
+        .iter()
+        .filter_map(|class| {
+            let (first, _) = class.ends()?;
+            let grown = class
+                .values
+                .iter()
+                .map(|value| value.map(|value| value - first));
+            let points: Vec<_> = ledger.t_s.iter().copied().zip(grown).collect();
+            let most = points.iter().filter_map(|(_, value)| *value);
+            let reach = most.fold(0.0, |most, value| value.abs().max(most));
+            let label = class.name.replace('_', " ");
+            (reach > 0.0).then_some((reach, Line { label, points }))
+        })
+        .collect();
+    lines.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let chart = SeriesChart {
+        title: "How each class of memory has grown since the start".to_owned(),
+        subtitle: frame.machine,
+        quantity: chart::Quantity::Bytes,
+        axis: frame.axis,
+        lines: lines
+            .into_iter()
+            .take(MOST_LINES)
+            .map(|(_, line)| line)
+            .collect(),
+        fit: None,
+        marks: frame.marks,
+        gaps: frame.gaps,
+        boots: Vec::new(),
+        onset: None,
+        notes: Vec::new(),
+    };
+    chart::draw_series(&chart, Size::default())
+}
+
 pub(super) fn draw_overview(
     index: &Index,
     boot_at: usize,

@@ -170,6 +170,8 @@ pub struct AttributionEntry {
     pub explained: f64,
     /// The parts from one hundredth on, the largest first.
     pub parts: Vec<PartEntry>,
+    /// The processes that move with it, where its parts are not recorded.
+    pub suspects: Vec<SuspectEntry>,
 }
 
 /// Who has a part of a total.
@@ -226,6 +228,8 @@ pub struct LedgerClass {
     pub slope_per_hour: Option<f64>,
     /// Its verdict.
     pub verdict: Option<Verdict>,
+    /// Standard deviation of one value by the way it is read.
+    pub noise: Option<f64>,
 }
 
 /// Something that happened.
@@ -458,6 +462,7 @@ fn attribution(analysis: &Analysis) -> Vec<AttributionEntry> {
                         }
                     })
                     .collect(),
+                suspects: of.suspects.iter().map(suspect_entry).collect(),
             }
         })
         .collect()
@@ -509,6 +514,7 @@ fn ledger(analysis: &Analysis) -> LedgerEntry {
                 last,
                 slope_per_hour: judgement.map(|judgement| judgement.slope_per_s * 3600.0),
                 verdict: judgement.map(|judgement| judgement.verdict),
+                noise: class.noise(),
             })
         })
         .partition(|class| class.name == "unaccounted");

@@ -258,7 +258,7 @@ fn ledger(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(out, "| class | first | last | change | trend |")?;
     writeln!(out, "|---|--:|--:|--:|---|")?;
     let bytes = |value: f64| Quantity::Bytes.format(value);
-    let mut row = |class: &LedgerClass| {
+    let row = |out: &mut String, class: &LedgerClass| {
         writeln!(
             out,
             "| {} | {} | {} | {} | {} |",
@@ -278,15 +278,29 @@ fn ledger(out: &mut String, report: &Report) -> std::fmt::Result {
             }
         )
     };
-    for class in report
+    let classes = report
         .ledger
         .classes
         .iter()
-        .chain(&report.ledger.unaccounted)
-    {
-        row(class)?;
+        .chain(&report.ledger.unaccounted);
+    // What is never there (no huge pages, no balloon) would only fill the page.
+    for class in classes.filter(|class| class.first > 0.0 || class.last > 0.0) {
+        row(out, class)?;
     }
-    writeln!(out)
+    writeln!(out)?;
+    let noise = report
+        .ledger
+        .unaccounted
+        .as_ref()
+        .and_then(|rest| rest.noise);
+    if let Some(noise) = noise {
+        writeln!(
+            out,
+            "The classes add up to MemTotal; `unaccounted` is what none of them owns, give or take {} as they are not read at one instant.\n",
+            bytes(noise)
+        )?;
+    }
+    Ok(())
 }
 
 /// Parts of a total that are told; report.json has all.
@@ -311,6 +325,14 @@ fn attribution(out: &mut String, report: &Report) -> std::fmt::Result {
             .collect();
         if total.parts.len() > TOLD_PARTS {
             parts.push(format!("{} more", total.parts.len() - TOLD_PARTS));
+        }
+        if parts.is_empty() {
+            parts.extend(
+                total
+                    .suspects
+                    .iter()
+                    .map(|suspect| format!("moves with {}", code(&suspect.comm))),
+            );
         }
         writeln!(
             out,

@@ -64,13 +64,26 @@ fn draw_charts(
     };
     for (boot, ledger) in analysis.ledgers.iter().enumerate() {
         if let Some(ledger) = ledger {
-            let name = if analysis.ledgers.len() == 1 {
-                "charts/overview.png".to_owned()
+            let of_boot = if analysis.ledgers.len() == 1 {
+                String::new()
             } else {
-                format!("charts/overview-boot{}.png", boot + 1)
+                format!("-boot{}", boot + 1)
             };
-            put(&name, charts::draw_overview(&analysis.index, boot, ledger)?)?;
-            report.overview.push(name);
+            let pictures = [
+                (
+                    "overview",
+                    charts::draw_overview(&analysis.index, boot, ledger)?,
+                ),
+                (
+                    "growth",
+                    charts::draw_growth(&analysis.index, boot, ledger)?,
+                ),
+            ];
+            for (what, picture) in pictures {
+                let name = format!("charts/{what}{of_boot}.png");
+                put(&name, picture)?;
+                report.overview.push(name);
+            }
         }
     }
     let shown = &analysis.findings[..analysis.findings.len().min(MOST_CHARTS)];

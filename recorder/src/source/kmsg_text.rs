@@ -529,8 +529,6 @@ mod tests {
 
     use std::path::Path;
 
-    use serde_json::Value;
-
     use super::*;
 
     fn log(name: &str) -> Vec<u8> {
@@ -586,14 +584,13 @@ mod tests {
 
     /// The details of a report as `name=value`, without those that every one has.
     fn details(report: &Report) -> String {
-        let shown = |value: &Value| match value {
-            Value::String(text) => text.clone(),
-            value => value.to_string(),
-        };
         let detail = report.happening.detail.iter();
         let of_its_own = detail.filter(|(name, _)| !["seq", "log_us"].contains(&name.as_str()));
         of_its_own
-            .map(|(name, value)| format!("{name}={}", shown(value)))
+            .map(|(name, value)| {
+                let shown = value.as_str().map(str::to_owned);
+                format!("{name}={}", shown.unwrap_or_else(|| value.to_string()))
+            })
             .collect::<Vec<_>>()
             .join(" ")
     }

@@ -16,6 +16,7 @@ pub mod nodestat;
 pub mod pagetypeinfo;
 pub mod pressure;
 pub mod process;
+pub mod process_fds;
 pub mod process_text;
 pub mod recorder;
 pub mod shm;
