@@ -3,11 +3,16 @@
 
 pub mod chart;
 pub mod cli;
+pub mod diagnose;
+pub mod exhaustion;
 pub mod findings;
 pub mod info;
 pub mod ledger;
 pub mod load;
+pub mod marks;
+pub mod onset;
 pub mod report;
 pub mod series_csv;
 pub mod stats;
 pub mod verdict;
+mod words;

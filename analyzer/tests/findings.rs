@@ -169,17 +169,22 @@ fn two_leaks_are_two_findings_the_larger_first() {
 }
 
 #[test]
-fn a_job_that_grew_and_ended_is_a_suspect_at_most() {
+fn a_young_life_that_grows_is_a_suspect_and_one_that_ended_gave_its_memory_back() {
     let dir = tempfile::tempdir().unwrap();
-    let analysis = record(&dir.path().join("a.db"), 400, |tick| {
-        let mut things = vec![("steady", 50_000, 7)];
-        if tick < 120 {
-            things.push(("job", 1_000 + 40 * tick, 7));
+    let job = |from: i64, to: i64| {
+        move |tick: i64| -> Picture<'static> {
+            let mut things = vec![("steady", 50_000, 7)];
+            if (from..to).contains(&tick) {
+                things.push(("job", 1_000 + 40 * (tick - from), 7));
+            }
+            (vec![("AnonPages", 90_000), ("Percpu", 512)], things)
         }
-        (vec![("AnonPages", 90_000), ("Percpu", 512)], things)
-    });
+    };
+    let analysis = record(&dir.path().join("a.db"), 400, job(280, 400));
     assert_eq!(analysis.verdict(), "suspect");
     assert_eq!(told(&analysis)[0].0, "swaps/job/size_bytes");
+    let analysis = record(&dir.path().join("b.db"), 400, job(0, 120));
+    assert_eq!(analysis.verdict(), "clean");
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use memsoak_analyze::load::{Index, SeriesKey, SeriesName, judged_series, points};
+use memsoak_analyze::load::{Index, SeriesKey, SeriesName, View, judged_series, pictures, points};
 use memsoak_analyze::verdict::Cells;
 use memsoak_schema::{
     BootInfo, HostInfo, MetricSpec, Recording, Rows, RunInfo, SampleState, Shape, Spec, Status,
@@ -205,4 +205,61 @@ fn each_boot_has_series_of_its_own_that_begin_at_its_start() {
         assert!(cells.t_s[0].abs() < 1e-9);
     }
     assert_eq!(read.unbroken_points(), [60, 80]);
+}
+
+/// At each sample of a boot, what the areas that are there use, in KiB.
+fn used_at_each_sample(read: &Read, boot: usize) -> Vec<(f64, Vec<f64>)> {
+    let view = View {
+        source: "swaps",
+        metrics: &["used_kib", "no_such_metric"],
+    };
+    let mut seen = Vec::new();
+    let of_boot = &read.index.boots[boot];
+    pictures(
+        &read.recording,
+        &read.index,
+        of_boot,
+        &[view],
+        |place, picture| {
+            assert_eq!(place, 0);
+            let used = picture.entities().map(|(_, values)| {
+                assert!(values[1].is_nan());
+                values[0] / 1024.0
+            });
+            seen.push((picture.t_s, used.collect()));
+        },
+    )
+    .unwrap();
+    seen
+}
+
+#[test]
+fn pictures_hold_what_is_there_at_each_sample_and_nothing_that_is_gone() {
+    let (_folder, path) = scratch();
+    // Longer than from one full set of rows to the next.
+    record(&path, "a", 0, 700, &[("stays", 0..700), ("goes", 20..650)]);
+    let seen = used_at_each_sample(&Read::of(&path), 0);
+    assert_eq!(seen.len(), 700);
+    for (tick, (t_s, used)) in (0_u32..).zip(&seen) {
+        let tick = f64::from(tick);
+        assert!((t_s - tick * 10.0).abs() < 1e-9);
+        let areas = if (20.0..650.0).contains(&tick) { 2 } else { 1 };
+        assert_eq!(used, &vec![100.0 + tick; areas], "at {tick}");
+    }
+}
+
+#[test]
+fn pictures_know_what_went_while_nobody_looked_and_nothing_of_other_boots() {
+    let (_folder, path) = scratch();
+    record(&path, "a", 0, 50, &[("stays", 0..50), ("goes", 0..50)]);
+    record(&path, "a", 500, 50, &[("stays", 0..50)]);
+    record(&path, "b", 20, 30, &[("other", 5..30)]);
+    let read = Read::of(&path);
+    let first = used_at_each_sample(&read, 0);
+    let areas: Vec<usize> = first.iter().map(|(_, used)| used.len()).collect();
+    assert_eq!(areas, [vec![2; 50], vec![1; 50]].concat());
+    let second = used_at_each_sample(&read, 1);
+    assert_eq!(second.len(), 30);
+    assert_eq!(second.iter().filter(|(_, used)| used.is_empty()).count(), 5);
+    assert_eq!(second[29].1, [129.0]);
 }

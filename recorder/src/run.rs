@@ -153,6 +153,10 @@ impl Recorder {
                 .collect::<serde_json::Map<_, _>>(),
             "without": options.without,
             "cpu_budget": options.cpu_budget,
+            // A setting of the machine without which CommitLimit means nothing.
+            "overcommit_memory": root
+                .text("proc/sys/vm/overcommit_memory")
+                .and_then(|mode| mode.parse::<i64>().ok()),
         });
         let labels: serde_json::Map<_, _> = options
             .labels

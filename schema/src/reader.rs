@@ -205,23 +205,13 @@ impl Recording {
     ///
     /// # Errors
     /// When the file is damaged.
-    pub fn entity(&self, entity: i64) -> Result<Option<Entity>, Error> {
+    pub fn entity(&self, number: i64) -> Result<Option<Entity>, Error> {
         let found = self
             .connection
             .prepare_cached(
                 "SELECT entity, boot, first_tick, name, labels FROM entity WHERE entity = ?",
             )
-            .and_then(|mut statement| {
-                statement.query_row([entity], |row| {
-                    Ok(Entity {
-                        entity: row.get(0)?,
-                        boot: row.get(1)?,
-                        first_tick: row.get(2)?,
-                        name: bytes(row.get_ref(3)?),
-                        labels: labels(row.get_ref(4)?),
-                    })
-                })
-            });
+            .and_then(|mut statement| statement.query_row([number], entity));
         match found {
             Ok(entity) => Ok(Some(entity)),
             Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),
@@ -239,6 +229,24 @@ impl Recording {
         self.list("reading the entities", &sql, |row| {
             Ok((row.get(0)?, row.get(1)?))
         })
+    }
+
+    /// The entities of a source that were seen first in a range of ticks, in that order.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn entities_first_seen(
+        &self,
+        source: i64,
+        ticks: &RangeInclusive<i64>,
+    ) -> Result<Vec<Entity>, Error> {
+        let sql = format!(
+            "SELECT entity, boot, first_tick, name, labels FROM entity \
+             WHERE source = {source} AND first_tick BETWEEN {} AND {} ORDER BY entity",
+            ticks.start(),
+            ticks.end()
+        );
+        self.list("reading the entities", &sql, entity)
     }
 
     /// Streams number, boot and name of every entity of a source.
@@ -432,6 +440,16 @@ impl Recording {
             })
         }
     }
+}
+
+fn entity(row: &Row<'_>) -> rusqlite::Result<Entity> {
+    Ok(Entity {
+        entity: row.get(0)?,
+        boot: row.get(1)?,
+        first_tick: row.get(2)?,
+        name: bytes(row.get_ref(3)?),
+        labels: labels(row.get_ref(4)?),
+    })
 }
 
 fn between(ticks: &RangeInclusive<i64>) -> String {

@@ -5,7 +5,10 @@ mod attribution;
 mod curve;
 mod discovery;
 mod grouping;
+mod joining;
+mod search;
 mod suspects;
+mod things;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +19,7 @@ pub use suspects::Suspect;
 
 use crate::ledger::{Ledger, UNACCOUNTED, read_ledgers};
 use crate::load::{Index, Quantity, SeriesKey, SeriesName, judged_series};
+use crate::stats;
 use crate::verdict::{Cells, Judgement, Traits, Verdict, judge, judge_lives};
 use curve::{Curve, curve};
 use suspects::{Clue, Held, Life};
@@ -31,6 +35,8 @@ pub struct Judged {
     pub judgement: Judgement,
     /// Its course, where it grew.
     curve: Option<Curve>,
+    /// It was gone before the recording ended.
+    ended: bool,
 }
 
 impl Judged {
@@ -145,7 +151,7 @@ pub fn analyse(recording: &Recording, mut progress: impl FnMut(&str)) -> Result<
         *by_verdict.entry(one.judgement.verdict).or_default() += 1;
     }
     progress("findings");
-    let evidence = grouping::Evidence {
+    let evidence = things::Evidence {
         recording,
         index: &index,
         judged: &judged,
@@ -280,10 +286,24 @@ impl<'a> Court<'a> {
         };
         let grew = judgement.last > judgement.first;
         self.judged.push(Judged {
+            ended: key.entity != 0 && has_ended(lives, self.span_s(key.boot)),
             curve: grew.then(|| curve(lives, self.span_s(key.boot))),
             key,
             name,
             judgement,
         });
     }
+}
+
+/// A thing whose last samples lie this many of their usual distances before the end is gone.
+const GONE: f64 = 3.0;
+
+fn has_ended(lives: &[Cells], span_s: f64) -> bool {
+    let Some(life) = lives.last() else {
+        return false;
+    };
+    let apart: Vec<f64> = life.t_s.windows(2).map(|w| w[1] - w[0]).collect();
+    life.t_s
+        .last()
+        .is_none_or(|last| last + GONE * stats::median(&apart) < span_s)
 }

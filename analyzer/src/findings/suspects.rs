@@ -43,7 +43,7 @@ const NEAR_THE_BEST: f64 = 0.8;
 const MOST: usize = 3;
 
 /// What a process has that the kernel keeps things for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Held {
     Descriptors,
     Threads,
@@ -254,6 +254,8 @@ pub struct Suspect {
     pub strength: f64,
     /// Objects (or pages, where no objects are counted) for each descriptor, thread, process.
     pub ratio: Option<f64>,
+    /// What all processes hold, where that moves with the leak and this one has a share of it.
+    pub(super) of_all: Option<(Held, Option<String>)>,
 }
 
 /// What leaks, as suspects are compared with it.
@@ -360,6 +362,7 @@ impl Leak<'_> {
             why: format!("{how_many}{}", link.in_words(clue.held)),
             strength: link.strength,
             ratio: link.ratio.map(|(ratio, _)| ratio),
+            of_all: None,
         })
     }
 
@@ -387,6 +390,7 @@ impl Leak<'_> {
                 ),
                 strength: link.strength * share / largest,
                 ratio: link.ratio.map(|(ratio, _)| ratio),
+                of_all: Some((all.held, all.kind.map(str::to_owned))),
             })
             .collect()
     }
@@ -473,5 +477,6 @@ pub(super) fn by_life(
         ),
         strength: found.shape / 2.0,
         ratio: None,
+        of_all: None,
     })
 }

@@ -2,7 +2,8 @@
 //!
 //! [`Index`] holds what is small: boots, runs, ticks and how each read went. [`judged_series`] streams
 //! every table once and makes each judged series small while it passes ([`crate::verdict::Cells`]).
-//! [`points`] reads chosen series again, point by point, for charts.
+//! [`points`] reads chosen series again, point by point, for charts; [`pictures`] gives what chosen
+//! sources hold at each sample, for what several numbers of one moment say together.
 
 mod condense;
 mod cursor;
@@ -10,6 +11,7 @@ mod ids;
 mod index;
 mod kin;
 mod name;
+mod pictures;
 mod points;
 mod series;
 mod sums;
@@ -17,5 +19,6 @@ mod sums;
 pub use index::{BootTicks, Coverage, Index, SourceTicks};
 pub use kin::{Group, Kin};
 pub use name::{Quantity, SeriesKey, SeriesName};
+pub use pictures::{Picture, View, pictures};
 pub use points::{Points, points};
 pub use series::judged_series;

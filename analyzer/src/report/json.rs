@@ -7,8 +7,11 @@ use std::path::Path;
 use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 
+use super::diagnoses::{DiagnosisEntry, ExhaustionEntry};
+use super::marks::PhasesEntry;
 use crate::findings::{Analysis, Finding, Judged as JudgedSeries, Suspect};
 use crate::load::{Index, Quantity};
+use crate::onset::Onset;
 use crate::verdict::{Evidence, Verdict};
 
 /// Events in the report at the most; the recording has all of them.
@@ -29,8 +32,12 @@ pub struct Report {
     pub ledger: LedgerEntry,
     /// The totals that grow, and who has them.
     pub attribution: Vec<AttributionEntry>,
-    /// Conditions that need no trend.
-    pub diagnoses: Vec<serde_json::Value>,
+    /// Conditions that need no trend, the worst first.
+    pub diagnoses: Vec<DiagnosisEntry>,
+    /// When memory runs out under all that grows together, for the last boot.
+    pub exhaustion: Vec<ExhaustionEntry>,
+    /// Growth between marks, for each boot that has any.
+    pub phases: Vec<PhasesEntry>,
     /// Marks, gaps and other things that happened.
     pub events: Vec<Event>,
     /// How much of each source there is.
@@ -122,6 +129,12 @@ pub struct FindingEntry {
     pub share_of_growth: Option<f64>,
     /// Hours until MemAvailable is used up at this slope.
     pub eta_hours: Option<f64>,
+    /// The same at the steepest slope of the interval: the soonest.
+    pub eta_low_hours: Option<f64>,
+    /// The same at the flattest: the latest; none where the interval holds no growth.
+    pub eta_high_hours: Option<f64>,
+    /// What happened when it began.
+    pub onset: Option<Onset>,
     /// How the slope was found.
     pub method: &'static str,
     /// Why, in words.
@@ -284,9 +297,10 @@ fn rfc3339(us: i64) -> Option<String> {
     Some(DateTime::from_timestamp_micros(us)?.to_rfc3339_opts(SecondsFormat::Secs, true))
 }
 
-struct Clock<'a> {
-    index: &'a Index,
-    boot: usize,
+/// Dates the seconds of a boot.
+pub(super) struct Clock<'a> {
+    pub(super) index: &'a Index,
+    pub(super) boot: usize,
 }
 
 impl Clock<'_> {
@@ -294,7 +308,7 @@ impl Clock<'_> {
         clippy::cast_possible_truncation,
         reason = "seconds of a recording in us"
     )]
-    fn at(&self, t_s: f64) -> Option<String> {
+    pub(super) fn at(&self, t_s: f64) -> Option<String> {
         let boot = self.index.boots.get(self.boot)?;
         let at = boot.start_us + (t_s * 1e6) as i64;
         rfc3339(self.index.wall_us(boot.boot.boot, at)?)
@@ -317,6 +331,8 @@ pub(super) fn build(db: &Path, analysis: &Analysis) -> Report {
         ledger: ledger(analysis),
         attribution: attribution(analysis),
         diagnoses: Vec::new(),
+        exhaustion: Vec::new(),
+        phases: Vec::new(),
         events: events(index),
         coverage: index
             .coverage
@@ -409,6 +425,9 @@ fn finding_entry(rank: usize, finding: &Finding, analysis: &Analysis) -> Finding
         span_hours: analysis.index.boots[head.key.boot].span_s() / 3600.0,
         share_of_growth: finding.share_of_growth,
         eta_hours: finding.eta_hours,
+        eta_low_hours: None,
+        eta_high_hours: None,
+        onset: None,
         method: judgement.method,
         why: judgement
             .evidence

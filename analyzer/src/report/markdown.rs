@@ -3,9 +3,11 @@
 use std::fmt::Write;
 
 use super::charts::{quantity_of, rate_words};
+use super::diagnoses::{eta_words, onset_words};
 use super::json::{FindingEntry, LedgerClass, Report};
 use crate::chart::Quantity;
 use crate::verdict::Verdict;
+use crate::words::hours;
 
 /// Findings that are told in full; the others stand in the table.
 const TOLD_IN_FULL: usize = 10;
@@ -18,12 +20,12 @@ pub(super) fn render(report: &Report) -> String {
 }
 
 /// Text in a code span: a name from the kernel can hold anything.
-fn code(text: &str) -> String {
+pub(super) fn code(text: &str) -> String {
     format!("`{}`", text.replace('`', "'").replace('|', "\\|"))
 }
 
 /// Text in a table or a sentence.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if matches!(
@@ -39,21 +41,6 @@ fn plain(text: &str) -> String {
 
 fn number(unit: &str, value: f64) -> String {
     quantity_of(unit).format(value)
-}
-
-/// Hours as people say them.
-fn hours(hours: f64) -> String {
-    if hours < 1.0 / 60.0 {
-        format!("{:.0} s", hours * 3600.0)
-    } else if hours < 1.0 {
-        format!("{:.0} min", hours * 60.0)
-    } else if hours < 72.0 {
-        format!("{hours:.1} h")
-    } else if hours < 24.0 * 365.0 {
-        format!("{:.1} days", hours / 24.0)
-    } else {
-        format!("{:.0} years", hours / 24.0 / 365.0)
-    }
 }
 
 fn write(out: &mut String, report: &Report) -> std::fmt::Result {
@@ -86,6 +73,8 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     if !report.findings.is_empty() {
         findings(out, report)?;
     }
+    super::diagnoses::render(out, report)?;
+    super::marks::render(out, report)?;
     for overview in &report.overview {
         writeln!(out, "![how the memory is used]({overview})\n")?;
     }
@@ -157,7 +146,7 @@ fn findings(out: &mut String, report: &Report) -> std::fmt::Result {
                 finding.slope_high
             ),
             number(finding.unit, finding.growth),
-            finding.eta_hours.map_or_else(|| "-".to_owned(), hours),
+            eta_words(finding),
         )?;
     }
     writeln!(out)?;
@@ -188,7 +177,10 @@ fn tell(out: &mut String, finding: &FindingEntry) -> std::fmt::Result {
         number(finding.unit, finding.last),
         hours(finding.span_hours),
         match &finding.since {
-            Some(since) => format!(", growing since {since}"),
+            Some(since) => format!(
+                ", growing since {since}{}",
+                onset_words(finding.onset.as_ref())
+            ),
             None => String::new(),
         },
     )?;
@@ -362,7 +354,7 @@ fn events(out: &mut String, report: &Report) -> std::fmt::Result {
             "- {} {}: {}",
             event.at.as_deref().unwrap_or("unknown time"),
             plain(&event.kind),
-            plain(&event.text)
+            plain(&crate::words::headline(&event.text, "Killed process "))
         )?;
     }
     writeln!(out)

@@ -1,8 +1,10 @@
 //! `memsoak-analyze report`: the report as data, and its forms.
 
 mod charts;
+mod diagnoses;
 mod json;
 mod markdown;
+mod marks;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,10 +17,12 @@ use crate::ledger::Ledger;
 use crate::load::SeriesKey;
 
 pub use charts::{quantity, quantity_of, rate_words};
+pub use diagnoses::{DiagnosisEntry, ExhaustionEntry};
 pub use json::{
     AttributionEntry, CoverageEntry, Event, Explained, FindingEntry, Gap, Judged, LedgerClass,
     LedgerEntry, PartEntry, RecordingEntry, Report, SmallestDetectable, SuspectEntry,
 };
+pub use marks::{PhaseEntry, PhasedEntry, PhasesEntry};
 
 /// Findings beyond this many get no chart of their own: nobody looks at the 31st.
 const MOST_CHARTS: usize = 30;
@@ -37,6 +41,9 @@ pub fn write(
     let charts = out.join("charts");
     fs::create_dir_all(&charts).with_context(|| format!("cannot create {}", charts.display()))?;
     let mut report = json::build(db, &analysis);
+    progress("diagnoses");
+    diagnoses::add(&recording, &analysis, &mut report)?;
+    marks::add(&recording, &analysis, &mut report)?;
     progress("charts");
     let written = draw_charts(&recording, &analysis, &mut report, out)?;
     let mut paths = vec![out.join("report.md"), out.join("report.json")];

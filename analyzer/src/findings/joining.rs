@@ -1,0 +1,244 @@
+//! What belongs together: sums and their parts, what one process moves, parts of the same objects.
+
+use std::collections::HashMap;
+
+use memsoak_schema::Trend;
+
+use super::Judged;
+use super::suspects::{Held, STANDS_OUT, pid};
+use super::things::{Evidence, Thing, has_no_owner, is_of_process, is_part_of, parts};
+use crate::ledger::UNACCOUNTED;
+use crate::load::Quantity;
+use crate::stats::agreement;
+
+/// A sum is explained by its parts when they make up at least this share of its slope: what is left is
+/// under half of what they have, and naming the sum beside them would say the same twice.
+const EXPLAINED: f64 = 0.7;
+
+/// Page tables of the kernel's own address space are in no counter. A page of them maps 512 pages,
+/// of which every second is a guard where areas are of one page.
+const PAGES_MAPPED: f64 = 256.0;
+
+/// Two caches that gain the same number of objects, to this share, hold parts of the same things ...
+const SAME_NUMBER: f64 = 0.05;
+
+/// ... when the course of one also explains this much of the other's variance.
+const SAME_COURSE: f64 = 0.98;
+
+/// Drops the totals that grow because the recorder does.
+pub(super) fn drop_own(evidence: &Evidence<'_>, things: &mut Vec<Thing>) {
+    let judged = evidence.judged;
+    things.retain(|thing| {
+        let total = &judged[thing.members[0]];
+        let span_s = evidence
+            .index
+            .boots
+            .get(total.key.boot)
+            .map_or(0.0, |boot| boot.span_s());
+        let own: f64 = judged
+            .iter()
+            .filter(|one| is_part_of(one, total) && evidence.is_recorder(one.key, &one.name))
+            .map(|one| {
+                // Its buffers grow by steps, of which a line is the mean.
+                let mean = (one.judgement.last - one.judgement.first) / span_s.max(1.0);
+                one.judgement.slope_per_s.max(mean)
+            })
+            .sum();
+        total.name.trend != Trend::Total || own < EXPLAINED * total.judgement.slope_per_s
+    });
+}
+
+/// The sum over things of one name belongs to the one that makes up most of it; otherwise they belong
+/// to the sum: workers that leak alike, or children of which none lives long.
+pub(super) fn fold_names(evidence: &Evidence<'_>, things: &mut [Thing], groups: &mut Groups) {
+    let judged = evidence.judged;
+    let kin = &evidence.index.kin;
+    for at in 0..things.len() {
+        let sum = &judged[things[at].members[0]];
+        if kin.group(sum.key.entity).is_none() {
+            continue;
+        }
+        let slope = |member: &Thing| {
+            member
+                .members
+                .iter()
+                .map(|one| &judged[*one])
+                .find(|one| one.key.metric == sum.key.metric)
+                .map_or(0.0, |one| one.judgement.slope_per_s)
+        };
+        let members: Vec<(usize, f64)> = things
+            .iter()
+            .enumerate()
+            .filter(|(_, other)| {
+                let key = judged[other.members[0]].key;
+                key.boot == sum.key.boot && kin.of(key.entity) == Some(sum.key.entity)
+            })
+            .map(|(place, other)| (place, slope(other)))
+            .collect();
+        let largest = members.iter().max_by(|a, b| a.1.total_cmp(&b.1));
+        match largest {
+            Some((largest, slope)) if *slope >= EXPLAINED * sum.judgement.slope_per_s => {
+                groups.join(at, *largest);
+                things[at].mirror = true;
+            }
+            _ => members
+                .iter()
+                .for_each(|(member, _)| groups.join(at, *member)),
+        }
+    }
+}
+
+/// Puts each total with the largest of its parts when the parts that leak explain it; returns the
+/// totals that are.
+pub(super) fn fold_totals(
+    evidence: &Evidence<'_>,
+    things: &[Thing],
+    groups: &mut Groups,
+) -> Vec<usize> {
+    let judged = evidence.judged;
+    let mut explained = Vec::new();
+    for (at, thing) in things.iter().enumerate() {
+        let total = &judged[thing.members[0]];
+        if total.name.trend != Trend::Total {
+            continue;
+        }
+        let parts = parts(evidence, things, total);
+        let sum: f64 = parts.iter().map(|(_, slope)| slope).sum();
+        if sum >= EXPLAINED * total.judgement.slope_per_s
+            && let Some((largest, _)) = parts.iter().max_by(|a, b| a.1.total_cmp(&b.1))
+        {
+            groups.join(at, *largest);
+            explained.push(at);
+        }
+    }
+    explained
+}
+
+/// Pages that no counter owns and that are not more than the page tables of what vmalloc gained go
+/// with that.
+pub(super) fn join_kernel_page_tables(judged: &[Judged], things: &[Thing], groups: &mut Groups) {
+    let head = |at: usize| &judged[things[at].members[0]];
+    let of_boot = |boot: usize, is: &dyn Fn(&Judged) -> bool| {
+        (0..things.len())
+            .filter(|at| head(*at).key.boot == boot && is(head(*at)))
+            .max_by(|a, b| {
+                head(*a)
+                    .judgement
+                    .slope_per_s
+                    .total_cmp(&head(*b).judgement.slope_per_s)
+            })
+    };
+    for at in 0..things.len() {
+        if head(at).name.id != format!("ledger/{UNACCOUNTED}") {
+            continue;
+        }
+        let is_vmalloc = |one: &Judged| {
+            one.name.quantity == Quantity::Bytes
+                && (one.name.source == "vmallocinfo" || one.name.name == "VmallocUsed")
+        };
+        if let Some(vmalloc) = of_boot(head(at).key.boot, &is_vmalloc)
+            && head(at).judgement.slope_per_s * PAGES_MAPPED <= head(vmalloc).judgement.slope_per_s
+        {
+            groups.join(at, vmalloc);
+        }
+    }
+}
+
+/// What the same process moves is one leak, and the process's own series belong to it. Where all of
+/// a name move it, they all do.
+pub(super) fn join_suspects(evidence: &Evidence<'_>, things: &[Thing], groups: &mut Groups) {
+    /// A process, or what all processes hold of something.
+    #[derive(PartialEq, Eq, Hash)]
+    enum Cause<'a> {
+        Process(i64),
+        All(Held, Option<&'a str>),
+    }
+    let mut first_of: HashMap<(usize, Cause<'_>), usize> = HashMap::new();
+    let processes: HashMap<(usize, i64), i64> = things
+        .iter()
+        .map(|thing| &evidence.judged[thing.members[0]])
+        .filter(|one| is_of_process(&one.name))
+        .filter_map(|one| Some(((one.key.boot, pid(&one.name)?), one.key.entity)))
+        .collect();
+    for (at, thing) in things.iter().enumerate() {
+        let Judged { key, name, .. } = &evidence.judged[thing.members[0]];
+        let moved_by = thing.suspects.first().filter(|s| s.strength >= STANDS_OUT);
+        let causes: Vec<Cause<'_>> = if is_of_process(name) {
+            vec![Cause::Process(key.entity)]
+        } else if let Some(pid) = pid(name) {
+            // What it holds by descriptors alone belongs to what it holds otherwise.
+            let of_process = processes.get(&(key.boot, pid));
+            of_process
+                .map(|of| Cause::Process(*of))
+                .into_iter()
+                .collect()
+        } else if let Some(best) = moved_by {
+            let members = evidence.index.kin.members(best.key.entity);
+            let of_process = std::iter::once(best.key.entity).chain(members);
+            let of_all = best.of_all.as_ref();
+            of_process
+                .map(Cause::Process)
+                .chain(of_all.map(|(held, kind)| Cause::All(*held, kind.as_deref())))
+                .collect()
+        } else {
+            continue;
+        };
+        for cause in causes {
+            groups.join(at, *first_of.entry((key.boot, cause)).or_insert(at));
+        }
+    }
+}
+
+/// Caches that gain the same number of objects along the same course hold parts of the same things.
+pub(super) fn join_same_numbers(judged: &[Judged], things: &[Thing], groups: &mut Groups) {
+    let counted: Vec<(usize, &Judged)> = things
+        .iter()
+        .enumerate()
+        .filter(|(_, thing)| has_no_owner(&judged[thing.members[0]].name))
+        .filter_map(|(at, thing)| {
+            let counts = thing.members.iter().map(|one| &judged[*one]);
+            Some((
+                at,
+                counts.into_iter().find(|one| {
+                    one.name.quantity == Quantity::Count && one.name.trend == Trend::Count
+                })?,
+            ))
+        })
+        .collect();
+    for (place, (at, one)) in counted.iter().enumerate() {
+        for (other_at, other) in &counted[place + 1..] {
+            let (a, b) = (one.judgement.growth, other.judgement.growth);
+            if one.key.boot != other.key.boot || (a - b).abs() > SAME_NUMBER * a.max(b) {
+                continue;
+            }
+            if let (Some(x), Some(y)) = (&one.curve, &other.curve)
+                && agreement(y, x).is_some_and(|found| found.shape >= SAME_COURSE)
+            {
+                groups.join(*at, *other_at);
+            }
+        }
+    }
+}
+
+/// Sets that are joined (union-find).
+pub(super) struct Groups(Vec<usize>);
+
+impl Groups {
+    pub(super) fn new(count: usize) -> Self {
+        Self((0..count).collect())
+    }
+
+    pub(super) fn root(&mut self, at: usize) -> usize {
+        let mut root = at;
+        while self.0[root] != root {
+            self.0[root] = self.0[self.0[root]];
+            root = self.0[root];
+        }
+        root
+    }
+
+    pub(super) fn join(&mut self, a: usize, b: usize) {
+        let (a, b) = (self.root(a), self.root(b));
+        self.0[a.max(b)] = a.min(b);
+    }
+}
