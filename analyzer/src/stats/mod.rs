@@ -15,7 +15,9 @@ mod mann_kendall;
 mod multiple;
 mod quantile;
 mod shapes;
+mod slope_error;
 mod theil_sen;
+mod walk;
 
 pub use drift::{DriftTest, drift_test};
 pub use efficiency::{Efficiency, efficiency};
@@ -26,7 +28,9 @@ pub use mann_kendall::{MannKendall, hamed_rao_factor, mann_kendall};
 pub use multiple::benjamini_hochberg;
 pub use quantile::{MAD_TO_SIGMA, mad_sigma, median, quantile, quantile_sorted};
 pub use shapes::{Choice, Curve, Shape, ShapeFit, best_step_pair, choose_shape, curve, fit_shapes};
+pub use slope_error::{SlopeError, slope_error};
 pub use theil_sen::{SlopeInterval, TheilSen, median_slope, theil_sen};
+pub use walk::{WalkTest, Ways, walk_critical, walk_test};
 
 use std::cmp::Ordering;
 
