@@ -123,6 +123,15 @@ impl ShapeFit {
         }
     }
 
+    /// How that part changes at `u` with its time constant; 0 for shapes without one.
+    #[must_use]
+    pub fn unit_part_by_time(&self, u: f64) -> f64 {
+        match self.shape {
+            Shape::WarmupLine => u * (-u / self.at).exp(),
+            _ => 0.0,
+        }
+    }
+
     /// The course of that part at `u`, in units of its size; 0 for shapes without one.
     #[must_use]
     pub fn unit_part(&self, u: f64) -> f64 {

@@ -5,15 +5,19 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// Largest autocorrelation that is reckoned with; beyond it a slope has no useful error.
 const MAX_RHO: f64 = 0.98;
+/// The normal quantile of a one-sided 95 % limit.
+const UPPER: f64 = 1.645;
 /// Halvings of the range of autocorrelations, enough for a thousandth.
 const HALVINGS: u32 = 11;
 
 /// Error of the slope of a least-squares fit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SlopeError {
+    /// The coefficient itself.
+    pub slope: f64,
     /// Standard error, in units of y per unit of the first column.
     pub error: f64,
-    /// Lag-1 autocorrelation of the errors, 0 to .98.
+    /// Upper limit of the lag-1 autocorrelation of the errors, 0 to .98.
     pub rho: f64,
     /// Standard deviation of the errors.
     pub sigma: f64,
@@ -36,8 +40,9 @@ impl SlopeError {
 ///
 /// Formula: with Q an orthonormal basis of the columns, M = 1 - QQ', w the weights that give the
 /// coefficient, and S(rho) the matrix of `rho^|i-j|`: rho is where
-/// `sum of (M S M)(t, t-1) / trace(M S M)` equals the lag-1 autocorrelation of the residuals, which
-/// corrects the bias that fitting causes; variance of the errors `SSE / trace(M S M)`; variance of
+/// `sum of (M S M)(t, t-1) / trace(M S M)` equals the upper 95 % limit
+/// `r + 1.645 sqrt((1 - r^2) / n)` of the lag-1 autocorrelation r of the residuals, which corrects
+/// the bias that fitting causes and errs to the wide side; variance of the errors `SSE / trace(M S M)`; variance of
 /// the coefficient `w' S w` times that.  Points count as evenly spaced.
 /// Degenerate: `None` where there are not at least three points more than columns.
 /// Reference: Prais & Winsten 1954; bias: Marriott & Pope, Biometrika 41 (1954).
@@ -58,6 +63,8 @@ pub fn slope_error(columns: &[&[f64]], y: &[f64]) -> Option<SlopeError> {
     let fit = basis.fit(y);
     let e = &fit.residuals;
     let seen = dot(&e[1..], e) / fit.sse.max(1e-300);
+    // The estimate is as likely too small as too large, but only the former misleads.
+    let seen = seen + UPPER * ((1.0 - seen * seen).max(0.0) / n as f64).sqrt();
     let (mut low, mut high) = (0.0, MAX_RHO);
     for _ in 0..HALVINGS {
         let middle = f64::midpoint(low, high);
@@ -76,6 +83,7 @@ pub fn slope_error(columns: &[&[f64]], y: &[f64]) -> Option<SlopeError> {
     let (trace, _) = leftover(basis.orthonormal(), n, rho);
     let variance = fit.sse / trace.max(1e-300);
     Some(SlopeError {
+        slope: dot(&weights, y),
         error: (variance * dot(&weights, &correlate(&weights, rho))).sqrt(),
         rho,
         sigma: variance.sqrt(),

@@ -286,7 +286,7 @@ impl Case<'_> {
     fn still_grows(&self, growth: &Growth) -> Option<Ruling> {
         let (t, y) = self.later_half(growth);
         let late = stats::median_slope(t, y).unwrap_or(0.0);
-        let share = late / growth.slope;
+        let share = late / growth.rate;
         let text = format!(
             "the later half grows at {} of the whole rate",
             percent(share)

@@ -44,7 +44,10 @@ pub(super) struct Growth {
     pub(super) shape: Shape,
     /// Over the run, by least squares.
     pub(super) size: f64,
+    /// The slope to report.
     pub(super) slope: f64,
+    /// The slope that the rules compare: that of the fitted shape where it differs.
+    pub(super) rate: f64,
     pub(super) interval: SlopeInterval,
     pub(super) method: &'static str,
     pub(super) since_s: f64,
@@ -66,6 +69,7 @@ impl Growth {
             shape: fit.shape,
             size: fit.growth,
             slope: fit.growth / blocks.span_s,
+            rate: 0.0,
             interval: SlopeInterval {
                 low: 0.0,
                 high: 0.0,
@@ -93,15 +97,28 @@ impl Growth {
             }
             _ => {}
         }
-        let second: Vec<f64> = match fit.shape {
-            // What passes leans on the line: their errors are not independent.
-            Shape::StepLine | Shape::WarmupLine => u.iter().map(|x| fit.unit_part(*x)).collect(),
+        growth.rate = growth.slope;
+        let column = |f: &dyn Fn(f64) -> f64| -> Vec<f64> { u.iter().map(|x| f(*x)).collect() };
+        // What passes leans on the line, so its size counts as unknown, and the time constant of
+        // a warm-up too.
+        let passing = match fit.shape {
+            Shape::StepLine => vec![column(&|x| fit.unit_part(x))],
+            Shape::WarmupLine => vec![
+                column(&|x| fit.unit_part(x)),
+                column(&|x| fit.unit_part_by_time(x)),
+            ],
             _ => Vec::new(),
         };
-        let first = if second.is_empty() { growth.onset } else { 0 };
+        let first = match fit.shape {
+            Shape::StepLine => 0,
+            _ => growth.onset,
+        };
         let mut columns: Vec<&[f64]> = vec![&blocks.t_s[first..]];
-        if !second.is_empty() {
-            columns.push(&second);
+        columns.extend(passing.iter().map(|column| &column[first..]));
+        if fit.shape == Shape::WarmupLine
+            && let Some(refined) = stats::slope_error(&columns, &low[first..])
+        {
+            growth.slope = refined.slope;
         }
         growth.interval = interval(growth.slope, &columns, &low[first..]);
         growth
