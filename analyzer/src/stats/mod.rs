@@ -30,7 +30,7 @@ pub use quantile::{MAD_TO_SIGMA, mad_sigma, median, quantile, quantile_sorted};
 pub use shapes::{Choice, Curve, Shape, ShapeFit, best_step_pair, choose_shape, curve, fit_shapes};
 pub use slope_error::{SlopeError, slope_error};
 pub use theil_sen::{SlopeInterval, TheilSen, median_slope, theil_sen};
-pub use walk::{WalkTest, Ways, walk_critical, walk_test};
+pub use walk::{WalkTest, Ways, walk_test};
 
 use std::cmp::Ordering;
 

@@ -428,7 +428,7 @@ impl Case<'_> {
         ))
     }
 
-    fn is_no_walk(&self, _: &Growth) -> Option<Ruling> {
+    fn is_no_walk(&self, growth: &Growth) -> Option<Ruling> {
         let Tests {
             walk,
             ways,
@@ -455,19 +455,28 @@ impl Case<'_> {
                 Verdict::Steady,
             ));
         }
+        let onset = if growth.shape == Shape::Hinge {
+            r::WALK_ONSET
+        } else {
+            r::WALK
+        };
+        let taken_off = growth.shape == Shape::StepLine || self.cleaned.wave.is_some();
+        let least = if taken_off { r::WALK_TAKEN_OFF } else { onset };
+        let strength = walk.strength();
         let text = format!(
-            "against a random walk: F {}, one walk in a hundred reaches {}",
-            short(walk.f),
-            short(walk.critical)
+            "{} of what one random walk in a hundred shows by chance, {} are needed",
+            percent(strength),
+            percent(least)
         );
-        let otherwise = if walk.f >= r::WALK_NARROW * walk.critical {
+        let narrow = strength >= r::WALK_NARROW * least;
+        let otherwise = if narrow {
             Verdict::Suspect
         } else {
             Verdict::Steady
         };
-        let beyond = walk.f >= walk.critical;
+        let beyond = strength >= least;
         Some((
-            Evidence::new("walk", walk.f, walk.critical, beyond, text),
+            Evidence::new("walk", strength, least, beyond, text),
             otherwise,
         ))
     }

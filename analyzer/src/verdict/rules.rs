@@ -89,10 +89,16 @@ rules! {
         "A straight line in whole steps strays from one by a step and no more; the rest is for the width of the blocks.";
     STAIRCASE_STEPS = 2.5, "staircase_steps",
         "Three equal steps at even intervals, the first and the last of four levels cut short, are the fewest that show a rhythm.";
-    SIGNS = 0.005, "signs",
-        "Eight times up and never down: one driftless series in two hundred does that, however uneven its steps.";
-    WALK_NARROW = 0.7, "walk",
-        "The critical value of the walk test is that of one walk in a hundred; from this share of it on, where one in twenty is, a longer run decides and the series is a suspect.";
+    SIGNS = 0.002, "signs",
+        "Nine times up and never down: one driftless series in five hundred does that, however uneven its steps.";
+    WALK = 1.0, "walk",
+        "The strength of the walk test that one driftless random walk in a hundred reaches.";
+    WALK_ONSET = 1.5, "walk_onset",
+        "The same where the onset was chosen to suit: two of 1,000 simulated walks with one reach it.";
+    WALK_TAKEN_OFF = 1.8, "walk_taken_off",
+        "The same where a step or a wave was taken off: what is left of a walk then seems to return, and two of 1,000 simulated ones reach it.";
+    WALK_NARROW = 0.85, "walk_narrow",
+        "From this share of what is needed on a longer run decides, and the series is a suspect.";
     WARMUP_OVER = 0.5, "warmup_over",
         "From here on the part beside a warm-up is judged alone: the slowest one that is told from a line is over by then.";
     LATER_PART = 0.4, "later_part",

@@ -28,8 +28,7 @@ impl Detectable {
     /// - growth that goes on: the slope of the later half, whose error is `sqrt(8)` times as large, is
     ///   at least half of the whole: `G (1 - .5) >= z s(late - .5 whole)`, which is `z s sqrt(8 - 2 + .25)`
     ///   as the half is a part of the whole;
-    /// - the walk test: with steps `d = G / n` between blocks its expected F is
-    ///   `(n / 3) ((2 (1 - rho) + d^2 / sigma^2) / (1 - rho^2) - 1)`.
+    /// - the walk test: `G / n` reaches [`stats::WalkTest::least_step`].
     pub(super) fn new(blocks: &Blocks, cleaned: &Cleaned, choice: &Choice, floor: f64) -> Self {
         let level = stats::median(&cleaned.low).abs();
         let least = [
@@ -49,9 +48,8 @@ impl Detectable {
         let error = sigma * (12.0 / n * (1.0 + rho) / (1.0 - rho)).sqrt() / w;
         let counted = least.1 + z * error;
         let going_on = z * error * 6.25f64.sqrt() / (1.0 - r::STILL_GROWING);
-        let critical = stats::walk_critical(cleaned.low.len() - cleaned.from);
-        let needed = (1.0 + 3.0 * critical / n) * (1.0 - rho * rho) - 2.0 * (1.0 - rho);
-        let beyond_walk = n * sigma * needed.max(0.0).sqrt();
+        let beyond_walk =
+            n * sigma * stats::WalkTest::least_step(cleaned.low.len() - cleaned.from, rho);
         Self {
             least,
             growth: counted.max(going_on).max(beyond_walk),
