@@ -365,10 +365,8 @@ pub struct Choice {
     pub n_effective: f64,
     /// Scaled MAD of the residuals of the closest shape.
     pub sigma: f64,
-    /// Their standard deviation, rounding of values included.
-    pub noise: f64,
-    /// Their lag-1 autocorrelation, 0 to .95.
-    pub rho: f64,
+    /// Those residuals.
+    pub residuals: Vec<f64>,
 }
 
 /// Compares the shapes by `BIC = ne ln((SSE + floor) / n) + k ln ne`.
@@ -414,8 +412,7 @@ pub fn choose_shape(fits: &[ShapeFit], quantum: f64, flat_penalty: f64) -> Optio
         margin: leak.map_or(f64::NEG_INFINITY, |l| other.0 - l.0),
         n_effective,
         sigma: mad_sigma(closest),
-        noise: ((dot(closest, closest) + floor) / n).sqrt(),
-        rho,
+        residuals: closest.clone(),
     })
 }
 

@@ -146,14 +146,15 @@ mod tests {
         let line = slope_error(&[&u], &y).expect("enough points");
         assert!((line.rho - EXPECTED[0].0).abs() < 1e-3, "{line:?}");
         assert!((line.error / EXPECTED[0].1 - 1.0).abs() < 5e-3, "{line:?}");
+        assert!((line.slope - 1.917_558_197_061_076_4).abs() < 1e-9);
         let both = slope_error(&[&u, &step], &y).expect("enough points");
         assert!((both.rho - EXPECTED[1].0).abs() < 1e-3, "{both:?}");
         assert!((both.error / EXPECTED[1].1 - 1.0).abs() < 5e-3, "{both:?}");
     }
 
     const EXPECTED: [(f64, f64); 2] = [
-        (0.495_249_253_527_857_5, 0.260_648_205_868_059_4),
-        (0.552_733_907_086_587_4, 0.489_772_176_428_42),
+        (0.753_271_264_089_884_8, 0.406_331_553_967_862),
+        (0.838_048_663_478_118_2, 0.750_919_955_134_499_2),
     ];
 
     #[test]

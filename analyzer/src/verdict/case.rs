@@ -233,6 +233,13 @@ impl Case<'_> {
         let rule = Evidence::new("later_part", share, r::LATER_PART, true, text);
         found.evidence.insert(0, rule);
         found.first = self.blocks.first;
+        // What was taken off as the tail of the other shape may have been leak too.
+        let from = self.blocks.t_s.len() - part.t_s.len();
+        let as_seen = stats::median_slope(&part.t_s, &self.cleaned.low[from..]);
+        let reach = found.slope_high_per_s - found.slope_per_s;
+        found.slope_high_per_s = as_seen.map_or(found.slope_high_per_s, |slope| {
+            found.slope_high_per_s.max(slope + reach)
+        });
         Some(found)
     }
 

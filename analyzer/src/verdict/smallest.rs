@@ -9,6 +9,9 @@ use statrs::distribution::{ContinuousCDF, Normal};
 /// Chance with which the growth is called.
 const CHANCE: f64 = 0.95;
 
+/// Rules that each take a part of the remaining chance (Bonferroni).
+const RULES: f64 = 10.0;
+
 /// What growth counts, and what growth would be called.
 pub(super) struct Detectable {
     /// The growth that counts as any, with the rule that says so.
@@ -20,14 +23,13 @@ pub(super) struct Detectable {
 impl Detectable {
     /// Takes the residuals of the closest shape for the noise.
     ///
-    /// A growth G over the run is called where every rule lets it pass; the rules that bind are
+    /// A growth G over the run is called where every rule lets it pass; with s the standard error
+    /// of the growth from a line through such noise, autocorrelated as it is ([`stats::slope_error`]),
+    /// and z the normal quantile of the chance, the rules that bind are
     ///
-    /// - the growth that counts: `G >= least + z s(G)`, with z the normal quantile of the chance and
-    ///   `s(G)` the standard error of the growth, `s^2 = 12 sigma^2 / (n w^2) (1 + rho) / (1 - rho)` for n
-    ///   blocks over the share w of the run;
-    /// - growth that goes on: the slope of the later half, whose error is `sqrt(8)` times as large, is
-    ///   at least half of the whole: `G (1 - .5) >= z s(late - .5 whole)`, which is `z s sqrt(8 - 2 + .25)`
-    ///   as the half is a part of the whole;
+    /// - the growth that counts: `G >= least + z s`;
+    /// - growth that goes on: the later half, whose slope has `sqrt(8)` times the error of the whole
+    ///   and holds it as a part, grows at half the rate: `G (1 - .5) >= z s sqrt(8 - 2 + .25)`;
     /// - the walk test: `G / n` reaches [`stats::WalkTest::least_step`].
     pub(super) fn new(blocks: &Blocks, cleaned: &Cleaned, choice: &Choice, floor: f64) -> Self {
         let level = stats::median(&cleaned.low).abs();
@@ -41,15 +43,17 @@ impl Detectable {
         .fold(("min_quanta", 0.0), |most, next| {
             if next.1 > most.1 { next } else { most }
         });
-        let z = Normal::standard().inverse_cdf(CHANCE);
-        let n = (cleaned.low.len() - cleaned.from) as f64;
-        let w = 1.0 - r::START_UP;
-        let (sigma, rho) = (choice.noise, choice.rho);
-        let error = sigma * (12.0 / n * (1.0 + rho) / (1.0 - rho)).sqrt() / w;
-        let counted = least.1 + z * error;
-        let going_on = z * error * 6.25f64.sqrt() / (1.0 - r::STILL_GROWING);
-        let beyond_walk =
-            n * sigma * stats::WalkTest::least_step(cleaned.low.len() - cleaned.from, rho);
+        let from = cleaned.from;
+        let noise = choice.residuals.get(from..).unwrap_or_default();
+        let Some(error) = stats::slope_error(&[&cleaned.u[from..]], noise) else {
+            let growth = least.1;
+            return Self { least, growth };
+        };
+        let z = Normal::standard().inverse_cdf(1.0 - (1.0 - CHANCE) / RULES);
+        let counted = least.1 + z * error.error;
+        let going_on = z * error.error * 6.25f64.sqrt() / (1.0 - r::STILL_GROWING);
+        let n = noise.len();
+        let beyond_walk = n as f64 * error.sigma * stats::WalkTest::least_step(n, error.rho);
         Self {
             least,
             growth: counted.max(going_on).max(beyond_walk),
