@@ -145,7 +145,7 @@ pub(super) struct Case<'a> {
 type Ruling = (Evidence, Verdict);
 
 /// The rules after the choice of shape, in order; `None` where one does not apply.
-const AFTER_SHAPE: [fn(&Case, &Growth) -> Option<Ruling>; 11] = [
+const AFTER_SHAPE: [fn(&Case, &Growth) -> Option<Ruling>; 12] = [
     |case, growth| case.is_large_enough(growth),
     |case, growth| case.still_grows(growth),
     |case, growth| case.rises_late(growth),
@@ -155,6 +155,7 @@ const AFTER_SHAPE: [fn(&Case, &Growth) -> Option<Ruling>; 11] = [
     |case, growth| case.exceeds_the_wave(growth),
     |case, growth| case.persists(growth),
     |case, growth| case.ends_near_its_top(growth),
+    |case, growth| case.is_surely_positive(growth),
     |case, growth| case.drifts(growth),
     |case, growth| case.is_no_walk(growth),
 ];
@@ -486,6 +487,17 @@ impl Case<'_> {
             Evidence::new("walk", strength, least, beyond, text),
             otherwise,
         ))
+    }
+
+    fn is_surely_positive(&self, growth: &Growth) -> Option<Ruling> {
+        let share = growth.interval.low / growth.slope;
+        let text = format!(
+            "the lower end of the slope's interval is {} of the slope",
+            percent(share)
+        );
+        let above = growth.interval.low > 0.0;
+        let rule = Evidence::new("interval", share, r::INTERVAL, above, text);
+        Some((rule, Verdict::Steady))
     }
 
     /// The verdict where a shape that stops growing explains the series better.

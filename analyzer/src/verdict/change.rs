@@ -68,6 +68,7 @@ pub(super) fn after(case: &Case, growth: &Growth, failed: &Evidence) -> String {
             percent(measured.max(0.0))
         ),
         "below_top" => "an end near its top: it came down again".to_owned(),
+        "interval" => "a longer run: the slope may as well be zero".to_owned(),
         "drift" => format!(
             "a longer run: p {} would have to fall to {}",
             short(measured),

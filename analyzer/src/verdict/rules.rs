@@ -81,6 +81,8 @@ rules! {
         "Net rise over the whole way of the parts; wanderers and saw-teeth go back and forth.";
     BELOW_TOP = 0.25, "below_top",
         "The last part may lie at most this share of the range under the highest one.";
+    INTERVAL = 0.0, "interval",
+        "A slope whose 95 % interval holds zero is no growth, whatever the other rules say.";
     DRIFT = 0.05, "drift",
         "Largest p of the drift test, whose null hypothesis includes random walks.";
     DRIFT_NARROW = 0.10, "drift_narrow",
