@@ -91,8 +91,8 @@ rules! {
         "A straight line in whole steps strays from one by a step and no more; the rest is for the width of the blocks.";
     STAIRCASE_STEPS = 2.5, "staircase_steps",
         "Three equal steps at even intervals, the first and the last of four levels cut short, are the fewest that show a rhythm.";
-    SIGNS = 0.002, "signs",
-        "Nine times up and never down: one driftless series in five hundred does that, however uneven its steps.";
+    SIGNS = 0.001, "signs",
+        "Ten times up and never down: one driftless series in a thousand does that, however uneven its steps.";
     WALK = 1.0, "walk",
         "The strength of the walk test that one driftless random walk in a hundred reaches.";
     WALK_ONSET = 1.5, "walk_onset",
