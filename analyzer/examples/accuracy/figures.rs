@@ -21,7 +21,7 @@ pub(crate) fn by_method(judged: &[Judged]) -> String {
             "false alarms per 1,000",
             "recall at memsoak\'s false alarms",
             "slope off by, median",
-            "true slope in the 99 % interval",
+            "true slope in the 95 % interval",
         ],
     );
     for (name, of_part) in parts(judged) {
@@ -180,7 +180,7 @@ pub(crate) fn own_by_method(judged: &[Judged]) -> String {
             "false alarms per 1,000",
             "recall at memsoak\'s false alarms",
             "slope off by, median",
-            "true slope in the 99 % interval",
+            "true slope in the 95 % interval",
         ],
     );
     for (method, name) in NAMES.iter().enumerate() {

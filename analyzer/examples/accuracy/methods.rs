@@ -14,7 +14,7 @@ pub(crate) struct Call {
     pub(crate) suspect: bool,
     /// Slope in units per hour.
     pub(crate) slope: f64,
-    /// Ends of the slope's 99 % interval.
+    /// Ends of the slope's 95 % interval.
     pub(crate) low: f64,
     /// The upper one.
     pub(crate) high: f64,
@@ -46,7 +46,7 @@ const R2: f64 = 0.5;
 /// The baselines say nothing on fewer samples.
 const FEWEST: usize = 12;
 /// Level of every interval, that of memsoak's own.
-const CONFIDENCE: f64 = 0.99;
+const CONFIDENCE: f64 = 0.95;
 
 /// A case without its samples, and what each of [`NAMES`] says of it.
 #[derive(Debug, Clone)]

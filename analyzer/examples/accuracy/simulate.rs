@@ -86,7 +86,7 @@ pub(crate) fn noise(seed: u64) -> String {
     format!("Called a leak, in 1,000 series each:\n\n{}", table.render())
 }
 
-/// How often the 99 % interval holds the true slope, over 2,000 linear leaks under autocorrelated
+/// How often the 95 % interval holds the true slope, over 2,000 linear leaks under autocorrelated
 /// noise.
 pub(crate) fn coverage(seed: u64) -> String {
     const EACH: u32 = 125;

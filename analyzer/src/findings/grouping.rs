@@ -6,8 +6,7 @@ use memsoak_schema::Trend;
 
 use super::attribution::Attribution;
 use super::joining::{
-    Groups, drop_own, fold_names, fold_totals, join_kernel_page_tables, join_same_numbers,
-    join_suspects,
+    Groups, drop_own, fold_names, fold_totals, join_bookkeeping, join_same_numbers, join_suspects,
 };
 use super::search::{counted_totals, suspects_of};
 use super::things::{Evidence, Thing, has_no_owner, is_of_process, parts, rank, things, weight};
@@ -37,9 +36,9 @@ pub(super) fn findings(
             things[at].suspects = suspects_of(evidence, &totals, head);
         }
     }
-    join_kernel_page_tables(judged, &things, &mut groups);
     join_suspects(evidence, &things, &mut groups);
     join_same_numbers(judged, &things, &mut groups);
+    join_bookkeeping(judged, &things, &mut groups);
 
     let mut clusters: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for at in 0..things.len() {

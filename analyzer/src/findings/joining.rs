@@ -15,9 +15,10 @@ use crate::stats::agreement;
 /// under half of what they have, and naming the sum beside them would say the same twice.
 const EXPLAINED: f64 = 0.7;
 
-/// Page tables of the kernel's own address space are in no counter. A page of them maps 512 pages,
-/// of which every second is a guard where areas are of one page.
-const PAGES_MAPPED: f64 = 256.0;
+/// What has no owner and is at most this share of something that leaks along the same course is what
+/// the kernel keeps to manage that: page tables of what is mapped (1/256 with a guard page for each),
+/// the upper tables of a process, a struct for each area.
+const BOOKKEEPING: f64 = 0.05;
 
 /// Two caches that gain the same number of objects, to this share, hold parts of the same things ...
 const SAME_NUMBER: f64 = 0.05;
@@ -114,32 +115,38 @@ pub(super) fn fold_totals(
     explained
 }
 
-/// Pages that no counter owns and that are not more than the page tables of what vmalloc gained go
-/// with that.
-pub(super) fn join_kernel_page_tables(judged: &[Judged], things: &[Thing], groups: &mut Groups) {
-    let head = |at: usize| &judged[things[at].members[0]];
-    let of_boot = |boot: usize, is: &dyn Fn(&Judged) -> bool| {
-        (0..things.len())
-            .filter(|at| head(*at).key.boot == boot && is(head(*at)))
-            .max_by(|a, b| {
-                head(*a)
-                    .judgement
-                    .slope_per_s
-                    .total_cmp(&head(*b).judgement.slope_per_s)
-            })
+/// What is little, has no owner and grows along the course of something that leaks is kept to manage
+/// that: pages that no counter owns, and totals that no part explains.
+pub(super) fn join_bookkeeping(judged: &[Judged], things: &[Thing], groups: &mut Groups) {
+    let is_orphan = |one: &Judged| {
+        one.name.id == format!("ledger/{UNACCOUNTED}") || one.name.trend == Trend::Total
     };
-    for at in 0..things.len() {
-        if head(at).name.id != format!("ledger/{UNACCOUNTED}") {
+    for (at, thing) in things.iter().enumerate() {
+        let orphan = &judged[thing.members[0]];
+        let alone =
+            (0..things.len()).all(|other| other == at || groups.root(other) != groups.root(at));
+        if !alone || !is_orphan(orphan) || orphan.name.quantity != Quantity::Bytes {
             continue;
         }
-        let is_vmalloc = |one: &Judged| {
-            one.name.quantity == Quantity::Bytes
-                && (one.name.source == "vmallocinfo" || one.name.name == "VmallocUsed")
+        let manages = |one: &Judged| {
+            one.key.boot == orphan.key.boot
+                && one.name.quantity == Quantity::Bytes
+                && !is_orphan(one)
+                && orphan.judgement.slope_per_s <= BOOKKEEPING * one.judgement.slope_per_s
+                && one
+                    .curve
+                    .as_ref()
+                    .zip(orphan.curve.as_ref())
+                    .is_some_and(|(x, y)| {
+                        agreement(y, x).is_some_and(|found| found.shape >= SAME_COURSE)
+                    })
         };
-        if let Some(vmalloc) = of_boot(head(at).key.boot, &is_vmalloc)
-            && head(at).judgement.slope_per_s * PAGES_MAPPED <= head(vmalloc).judgement.slope_per_s
-        {
-            groups.join(at, vmalloc);
+        let slope = |at: usize| judged[things[at].members[0]].judgement.slope_per_s;
+        let largest = (0..things.len())
+            .filter(|other| manages(&judged[things[*other].members[0]]))
+            .max_by(|a, b| slope(*a).total_cmp(&slope(*b)));
+        if let Some(largest) = largest {
+            groups.join(at, largest);
         }
     }
 }

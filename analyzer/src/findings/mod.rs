@@ -22,7 +22,7 @@ use crate::load::{Index, Quantity, SeriesKey, SeriesName, judged_series};
 use crate::stats;
 use crate::verdict::{Cells, Judgement, Traits, Verdict, judge, judge_lives};
 use curve::{Curve, curve};
-use suspects::{Clue, Held, Life};
+use suspects::{Clue, Held, Life, is_kernel_thread};
 
 /// A judged series that is not constant.
 #[derive(Debug)]
@@ -219,7 +219,9 @@ impl<'a> Court<'a> {
             return Ok(());
         }
         let name = SeriesName::of(self.recording, self.index, key)?;
-        if let Some(held) = Held::of(&name) {
+        if let Some(held) = Held::of(&name)
+            && !self.is_kernel_thread(key, &name)?
+        {
             self.clues.extend(self.clue(key, &name, held, lives));
         }
         if name.trend != Trend::Clue {
@@ -230,6 +232,17 @@ impl<'a> Court<'a> {
 
     fn span_s(&self, boot: usize) -> f64 {
         self.index.boots.get(boot).map_or(0.0, |boot| boot.span_s())
+    }
+
+    /// Of a name the first who bore it tells.
+    fn is_kernel_thread(&self, key: SeriesKey, name: &SeriesName) -> Result<bool, Error> {
+        match self.index.kin.group(key.entity) {
+            Some(group) => {
+                let eldest = self.recording.entity(group.eldest)?;
+                Ok(eldest.is_some_and(|eldest| is_kernel_thread(&eldest.labels)))
+            }
+            None => Ok(is_kernel_thread(&name.labels)),
+        }
     }
 
     fn clue(&self, key: SeriesKey, name: &SeriesName, held: Held, lives: &[Cells]) -> Option<Clue> {

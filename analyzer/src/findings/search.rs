@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Judged;
-use super::suspects::{All, Clue, Held, Leak, Suspect, by_life, suspects};
+use super::suspects::{All, Clue, Held, Leak, Suspect, by_life, is_kernel_thread, suspects};
 use super::things::{Evidence, Thing, is_same_thing, parts};
 use crate::load::{Quantity, SeriesName};
 
@@ -101,7 +101,7 @@ pub(super) fn suspects_of(
     let name = |key| {
         SeriesName::of(evidence.recording, evidence.index, key)
             .ok()
-            .filter(|name| !evidence.is_recorder(key, name))
+            .filter(|name| !evidence.is_recorder(key, name) && !is_kernel_thread(&name.labels))
     };
     by_life(&leak, &lives.collect::<Vec<_>>(), name)
         .into_iter()

@@ -5,6 +5,8 @@
 //! its name, or just the time that it lived. Where several hold such things the number of all of them
 //! fits better than that of any one, and each has its share.
 
+use memsoak_schema::Labels;
+
 use super::curve::Curve;
 use crate::ledger::UNACCOUNTED;
 use crate::load::{Quantity, SeriesKey, SeriesName};
@@ -325,7 +327,10 @@ impl Leak<'_> {
             Quantity::Bytes => (found.ratio / self.page_bytes, "pages"),
         };
         let ratio = (held != Held::AddressSpace).then_some((ratio, unit));
-        let whole = ratio.map_or(0.0, |(ratio, _)| wholeness(ratio));
+        let whole = ratio.map_or(0.0, |(ratio, _)| match kind {
+            Some("pipe") if self.name == UNACCOUNTED => full_pipes(ratio),
+            _ => wholeness(ratio),
+        });
         let support = whole.max(found.changes).clamp(0.0, 1.0);
         Some(Link {
             strength: found.shape * f64::midpoint(1.0, support),
@@ -430,6 +435,19 @@ fn wholeness(ratio: f64) -> f64 {
         nearest.recip()
     };
     (likely * (1.0 - off)).max(0.0)
+}
+
+/// How much a number of pages for each descriptor looks like full pipes, which have 16 buffers of a
+/// page and two ends (include/linux/pipe_fs_i.h, PIPE_DEF_BUFFERS).
+fn full_pipes(ratio: f64) -> f64 {
+    (1.0 - (ratio / 8.0 - 1.0).abs() / WHOLE).max(0.0)
+}
+
+/// Whether it is a thread of the kernel: a child of kthreadd, which is process 2 in the first pid
+/// namespace. What it does it does for others.
+pub(super) fn is_kernel_thread(labels: &Labels) -> bool {
+    let number = |label| labels.get(label).and_then(serde_json::Value::as_i64);
+    number("ppid") == Some(2) || (number("pid") == Some(2) && number("ppid") == Some(0))
 }
 
 /// The process that a thing is or belongs to.

@@ -21,6 +21,8 @@ pub struct Group {
     pub boot: i64,
     /// The name.
     pub name: Vec<u8>,
+    /// The first entity that bore it.
+    pub eldest: i64,
     /// How many there are over the whole recording, two at the least.
     pub members: u32,
 }
@@ -59,6 +61,7 @@ impl Kin {
                         self.groups.push(Group {
                             boot,
                             name: place.key().1.clone(),
+                            eldest,
                             members: 1,
                         });
                         self.of.insert(eldest, self.groups.len() - 1);

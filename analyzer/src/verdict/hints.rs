@@ -64,9 +64,15 @@ impl Traits {
                 ..Self::default()
             },
             "meminfo" => {
-                let reclaimable = RECLAIMABLE_FIELDS.contains(&name);
+                let of_processes = ["AnonPages", "PageTables"].contains(&name);
                 Self {
-                    reclaimable,
+                    reclaimable: RECLAIMABLE_FIELDS.contains(&name),
+                    // What one process creeps by all together do.
+                    floor: if of_processes {
+                        PROCESS_FLOOR_BYTES
+                    } else {
+                        0.0
+                    },
                     ..Self::default()
                 }
             }
