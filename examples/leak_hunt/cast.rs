@@ -13,7 +13,8 @@ use crate::lab::{self, Kind};
 pub(crate) struct Leaker {
     /// Its kind in the leak lab.
     pub(crate) kind: &'static str,
-    /// A prime number of things a step, to be told from anything else.
+    /// A prime number of things a step, another one for each: all grow in straight lines, so only
+    /// the numbers tell what belongs together.
     pub(crate) count: usize,
     /// What of the kernel may be named instead of the process, which then has to be its suspect.
     pub(crate) owners: &'static [&'static str],
@@ -44,21 +45,21 @@ pub(crate) const LEAKERS: &[Leaker] = &[
     leaker("page-tables", 13, &[]),
     leaker("memfd", 11, &["Shmem"]),
     leaker("shm-file", 19, &["Shmem", "/dev/shm"]),
-    leaker("sysv-shm", 7, &["Shmem", "shm"]),
+    leaker("sysv-shm", 43, &["Shmem", "shm"]),
     // The pages of a pipe are in no counter of the kernel.
-    leaker("pipes", 3, &["unaccounted", "pipe_inode_cache"]),
+    leaker("pipes", 5, &["unaccounted", "pipe_inode_cache"]),
     leaker(
         "fds",
         31,
         &["eventfd", "filp", "kmalloc-cg-64", "kmalloc-64"],
     ),
-    leaker("udp", 13, &["UDP", "sock_inode_cache", "filp"]),
+    leaker("udp", 23, &["UDP", "sock_inode_cache", "filp"]),
     leaker("threads", 3, TASK),
     leaker("zombies", 2, TASK),
-    leaker("children", 23, &[]),
+    leaker("children", 41, &[]),
     leaker(
         "bpf-maps",
-        2,
+        7,
         &[
             "array_map_alloc",
             "bpf_map_area_alloc",
