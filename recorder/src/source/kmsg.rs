@@ -33,7 +33,7 @@ pub static SPEC: Spec = Spec {
         continued in the same boot takes up what was logged since its last tick. The log's clock \
         drifts, by seconds in a day: a time is corrected so that it lies between the two ticks \
         around it. Records that the kernel overwrote before they were read are counted as lost.",
-    overhead: "1 us a tick when nothing was logged, else about 2 us a record, at most 4,096 \
+    overhead: "6 us a tick when nothing was logged, else about 2 us a record, at most 4,096 \
         records a tick; takes no lock that printk waits for.",
 };
 

@@ -27,7 +27,7 @@ pub static SPEC: Spec = Spec {
         came or went since the sample before is an event `module` at the time of the sample; one \
         that came and went in between is seen in the kernel's log only. refs is NULL on a \
         kernel that cannot unload.",
-    overhead: "0.3 us a module on a held descriptor; holds module_mutex meanwhile.",
+    overhead: "less than 1 us a module on a held descriptor; holds module_mutex meanwhile.",
 };
 
 #[derive(Default)]

@@ -29,7 +29,7 @@ pub static SPEC: Spec = Spec {
         attached or detached last. What is attached and touched stands in rss_shmem_kib of the \
         processes too. Segments of huge pages are in meminfo's huge pages, not in Shmem. Only the \
         recorder's IPC namespace is seen: containers have their own.",
-    overhead: "5-10 us a read on a held descriptor and about 1 us a segment; takes the lock of the \
+    overhead: "10-15 us a read on a held descriptor and about 1 us a segment; takes the lock of the \
         IPC ids.",
 };
 

@@ -31,7 +31,7 @@ pub static SPEC: Spec = Spec {
         open; what is mapped stands in rss_shmem_kib of processes too. Only the recorder's mount \
         namespace is seen. A ramfs, and a tmpfs without a limit, do not say what they use; memfds \
         and System V segments are on no mount.",
-    overhead: "10 us and about 6 us a mount; takes the namespace lock while the mounts are listed.",
+    overhead: "100 us a read with 19 mounts, 3 of them tmpfs, on a held descriptor; takes the namespace lock while the mounts are listed.",
 };
 
 /// Mounts that one sample asks: hosts of many containers have thousands.
