@@ -20,6 +20,9 @@ pub(crate) struct Leaker {
     pub(crate) owners: &'static [&'static str],
 }
 
+/// What no process holds, so that its name is all that can be said.
+pub(crate) const HELD_BY_NOBODY: &str = "/dev/shm";
+
 const fn leaker(kind: &'static str, count: usize, owners: &'static [&'static str]) -> Leaker {
     Leaker {
         kind,

@@ -191,7 +191,9 @@ fn print_leaker(
     if error.is_some_and(|error| error.abs() > RATE_TOLERANCE) {
         wrong.push("rate is off".to_owned());
     }
-    if !found.mentions(comm) {
+    if found.name == cast::HELD_BY_NOBODY {
+        // No process can be expected behind it.
+    } else if !found.mentions(comm) {
         wrong.push(format!("{comm} (pid {}) is no suspect", truth.pid));
     } else if !found.blames(comm) {
         wrong.push("not the first suspect".to_owned());
