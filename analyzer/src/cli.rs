@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use memsoak_schema::Recording;
 
 use crate::findings::{Analysis, analyse};
+use crate::load::Quantity;
 use crate::report::{quantity_of, rate_words};
 use crate::series_csv::{self, TrendLine};
 use crate::verdict::{Judgement, RULES, Verdict};
@@ -225,25 +226,44 @@ fn explain(analysis: &Analysis, series: &str, out: &mut impl Write) -> anyhow::R
             series.escape_debug()
         );
     };
-    let Judgement {
-        verdict, evidence, ..
-    } = &one.judgement;
-    writeln!(out, "{}: {verdict}", one.name.id)?;
-    for evidence in evidence {
+    out.write_all(explanation(&one.name.id, &one.judgement, one.name.quantity).as_bytes())?;
+    Ok(0)
+}
+
+/// Why a series has its verdict, for a person: what was measured, each rule with its reason, and
+/// what would change the verdict.
+fn explanation(id: &str, judgement: &Judgement, quantity: Quantity) -> String {
+    let quantity = report::quantity(quantity);
+    let per_hour = |slope: f64| quantity.format(3600.0 * slope);
+    let early = if judgement.too_early.is_some() {
+        ", growing, too early to say"
+    } else {
+        ""
+    };
+    let mut text = format!(
+        "{id}: {}{early}\n  slope {}/h (95 % interval {} to {}), growth {}\n  a leak of {} over this run would have been called with 95 % chance\n",
+        judgement.verdict,
+        per_hour(judgement.slope_per_s),
+        per_hour(judgement.slope_low_per_s),
+        per_hour(judgement.slope_high_per_s),
+        quantity.format(judgement.growth),
+        quantity.format(judgement.smallest_growth),
+    );
+    for evidence in &judgement.evidence {
         let reason = RULES
             .iter()
             .find(|rule| rule.name == evidence.rule)
             .map_or("", |rule| rule.why);
-        writeln!(
-            out,
-            "{} {:<20} {}\n{:25}{reason}",
-            if evidence.passed { "+" } else { "-" },
-            evidence.rule,
-            evidence.text,
-            "",
-        )?;
+        let sign = if evidence.passed { "+" } else { "-" };
+        text += &format!("  {sign} {:<20} {}\n", evidence.rule, evidence.text);
+        if !reason.is_empty() {
+            text += &format!("  {:22} {reason}\n", "");
+        }
     }
-    Ok(0)
+    if let Some(change) = &judgement.would_change {
+        text += &format!("  what would change it: {change}\n");
+    }
+    text
 }
 
 fn csv_trends(args: &TrendsArgs, out: &mut impl Write) -> anyhow::Result<u8> {
@@ -282,6 +302,31 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+    use crate::verdict::{Cells, Traits, judge};
+
+    #[test]
+    fn an_explanation_names_each_rule_with_its_reason_and_what_would_change_the_verdict() {
+        let t: Vec<f64> = (0..600).map(|i| 60.0 * f64::from(i)).collect();
+        let v: Vec<f64> = t
+            .iter()
+            .map(|t| 1e8 + 4096.0 * (500.0 * f64::from(*t > 18_000.0)) + 4096.0 * (t / 60.0 % 7.0))
+            .collect();
+        let judgement = judge(&Cells::from_samples(&t, &v), &Traits::default());
+        let text = explanation("slabinfo/x/slab_bytes", &judgement, Quantity::Bytes);
+        assert!(text.starts_with("slabinfo/x/slab_bytes: step\n"), "{text}");
+        assert!(text.contains("- shape_margin"), "{text}");
+        assert!(
+            text.contains("what would change it: growth after the last step"),
+            "{text}"
+        );
+        for evidence in &judgement.evidence {
+            let rule = RULES
+                .iter()
+                .find(|r| r.name == evidence.rule)
+                .expect("in the table");
+            assert!(text.contains(rule.why), "{text}");
+        }
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -111,7 +111,7 @@ pub struct FindingEntry {
     pub unit: &'static str,
     /// Slope in units an hour.
     pub slope_per_hour: f64,
-    /// Lower end of its 99 % interval.
+    /// Lower end of its 95 % interval.
     pub slope_low: f64,
     /// Upper end.
     pub slope_high: f64,

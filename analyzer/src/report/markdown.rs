@@ -129,7 +129,7 @@ fn findings(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(out, "## Findings\n")?;
     writeln!(
         out,
-        "| # | verdict | what | grows (99 % interval) | growth | exhausts memory in |"
+        "| # | verdict | what | grows (95 % interval) | growth | exhausts memory in |"
     )?;
     writeln!(out, "|--:|---|---|---|--:|--:|")?;
     for finding in &report.findings {

@@ -123,6 +123,18 @@ impl Basis {
         }
     }
 
+    /// The orthonormal columns; a dependent one is all zero.
+    pub(crate) fn orthonormal(&self) -> &[Vec<f64>] {
+        &self.q
+    }
+
+    /// The weights whose product with the values is the coefficient of the last column; `None`
+    /// where that column depends on earlier ones.
+    pub(crate) fn weights_of_last(&self) -> Option<Vec<f64>> {
+        let (q, pivot) = self.q.last().zip(self.r.last()?.last())?;
+        (*pivot > 0.0).then(|| q.iter().map(|x| x / pivot).collect())
+    }
+
     /// The leverage of each value: the diagonal of the projection onto the columns.  The variance
     /// of the fit at value i is this times the residual variance.
     #[must_use]

@@ -17,7 +17,9 @@ mod multiple;
 mod ols;
 mod quantile;
 mod shapes;
+mod slope_error;
 mod theil_sen;
+mod walk;
 
 pub use agreement::{Agreement, agreement};
 pub use drift::{DriftTest, drift_test};
@@ -30,7 +32,9 @@ pub use multiple::benjamini_hochberg;
 pub use ols::{Ols, ols};
 pub use quantile::{MAD_TO_SIGMA, mad_sigma, median, quantile, quantile_sorted};
 pub use shapes::{Choice, Curve, Shape, ShapeFit, best_step_pair, choose_shape, curve, fit_shapes};
+pub use slope_error::{SlopeError, slope_error};
 pub use theil_sen::{SlopeInterval, TheilSen, median_slope, theil_sen};
+pub use walk::{WalkTest, Ways, walk_test};
 
 use std::cmp::Ordering;
 

@@ -45,7 +45,25 @@ impl Shape {
             Self::Line => 2.0,
             Self::Warmup | Self::Logarithm | Self::Hinge | Self::RampFlat | Self::Step => 3.0,
             Self::WarmupLine | Self::StepLine => 4.0,
-            Self::StepPair => 5.0,
+            // Two places chosen among all cost more than one each (Zhang & Siegmund 2007).
+            Self::StepPair => 7.0,
+        }
+    }
+
+    /// The shape in plain words, to stand in a sentence.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Constant => "a constant level",
+            Self::Line => "a straight line",
+            Self::Warmup => "a warm-up that ends",
+            Self::Logarithm => "growth that slows for ever",
+            Self::WarmupLine => "a line after a warm-up",
+            Self::Hinge => "a line from a late onset on",
+            Self::RampFlat => "a ramp that flattens",
+            Self::Step => "one step",
+            Self::StepPair => "two steps",
+            Self::StepLine => "a line with a step",
         }
     }
 
@@ -105,16 +123,31 @@ impl ShapeFit {
         }
     }
 
+    /// How that part changes at `u` with its time constant; 0 for shapes without one.
+    #[must_use]
+    pub fn unit_part_by_time(&self, u: f64) -> f64 {
+        match self.shape {
+            Shape::WarmupLine => u * (-u / self.at).exp(),
+            _ => 0.0,
+        }
+    }
+
+    /// The course of that part at `u`, in units of its size; 0 for shapes without one.
+    #[must_use]
+    pub fn unit_part(&self, u: f64) -> f64 {
+        match self.shape {
+            Shape::StepLine => f64::from(u >= self.at),
+            Shape::WarmupLine => saturation(u, self.at),
+            _ => 0.0,
+        }
+    }
+
     /// What start-up or a single step adds at `u`, for the shapes that have such a part beside
     /// their growth; 0 for all others.
     #[must_use]
     pub fn passing_part(&self, u: f64) -> f64 {
         let size = self.coefficients.get(2).copied().unwrap_or(0.0);
-        match self.shape {
-            Shape::StepLine => size * f64::from(u >= self.at),
-            Shape::WarmupLine => size * saturation(u, self.at),
-            _ => 0.0,
-        }
+        size * self.unit_part(u)
     }
 }
 
@@ -127,9 +160,13 @@ const WARMUP_TAU: [f64; 17] = [
     0.45,
 ];
 const LOGARITHM_TAU: [f64; 6] = [0.002, 0.005, 0.01, 0.02, 0.04, 0.08];
-const WARMUP_LINE_TAU: [f64; 5] = [0.015, 0.03, 0.05, 0.08, 0.12];
+/// As fine as for a warm-up alone, or that would win where a large one stands beside a line; not
+/// longer, or the line could be part of it.
+const WARMUP_LINE_TAU: [f64; 9] = [0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.065, 0.08, 0.12];
 /// Bends lie at .10, .15, ... of the series: this many for a late onset, one more for a ramp.
 const HINGES: u32 = 13;
+/// A level lasts this many points at least; what is shorter is a dip or a spike.
+const LEVEL: usize = 3;
 const BEND_FROM: f64 = 0.10;
 const BEND_STEP: f64 = 0.05;
 
@@ -203,9 +240,7 @@ pub fn fit_shapes(u: &[f64], y: &[f64]) -> Vec<ShapeFit> {
     line.push(u);
     let straight = line.fit(&y);
     let warmups = WARMUP_LINE_TAU.iter().map(|&tau| (Shape::WarmupLine, tau));
-    let steps = (3..n.saturating_sub(3))
-        .step_by(2)
-        .map(|i| (Shape::StepLine, u[i]));
+    let steps = (LEVEL..=n - LEVEL).map(|i| (Shape::StepLine, u[i]));
     for (shape, at) in warmups.chain(steps) {
         let candidate = one(shape, at);
         line.truncate(2);
@@ -253,7 +288,7 @@ fn keep_better(fits: &mut Vec<ShapeFit>, new: ShapeFit) {
 
 /// What the best two changes of mean leave of `y`, as a sum of squares.
 ///
-/// Degenerate: infinite for n < 4.
+/// Degenerate: infinite for n < 9.
 #[must_use]
 pub fn best_step_pair(y: &[f64]) -> f64 {
     let level = mean(y);
@@ -290,10 +325,10 @@ impl Sums {
         self.squares[to] - self.squares[from] - sum * sum / (to - from) as f64
     }
 
-    /// Least sum of squares with one change of mean, at least two values on the right side.
+    /// Least sum of squares with one change of mean.
     fn best_step(&self, n: usize) -> Option<(f64, usize)> {
         let mut best: Option<(f64, usize)> = None;
-        for i in 2..n.saturating_sub(1) {
+        for i in LEVEL..=n.saturating_sub(LEVEL) {
             let sse = self.sse(0, i) + self.sse(i, n);
             if best.is_none_or(|b| sse < b.0) {
                 best = Some((sse, i));
@@ -304,9 +339,9 @@ impl Sums {
 
     fn best_pair(&self, n: usize) -> Option<(f64, usize, usize)> {
         let mut best: Option<(f64, usize, usize)> = None;
-        for i in 1..n.saturating_sub(2) {
+        for i in LEVEL..=n.saturating_sub(2 * LEVEL) {
             let first = self.sse(0, i);
-            for j in i + 1..n {
+            for j in i + LEVEL..=n - LEVEL {
                 let sse = first + self.sse(i, j) + self.sse(j, n);
                 if best.is_none_or(|b| sse < b.0) {
                     best = Some((sse, i, j));
@@ -330,6 +365,8 @@ pub struct Choice {
     pub n_effective: f64,
     /// Scaled MAD of the residuals of the closest shape.
     pub sigma: f64,
+    /// Those residuals.
+    pub residuals: Vec<f64>,
 }
 
 /// Compares the shapes by `BIC = ne ln((SSE + floor) / n) + k ln ne`.
@@ -337,17 +374,12 @@ pub struct Choice {
 /// `ne = max(8, n (1 - rho) / (1 + rho))` with rho the lag-1 autocorrelation (0 to .95) of the
 /// residuals of the closest shape allows for autocorrelated samples.  `floor = n (.29 q)^2`, the
 /// rounding of values that are multiples of `quantum`, keeps exact staircases from being
-/// over-read.  A shape with steps gets `step_penalty` and one that flattens `flat_penalty`
-/// in its favour, since a false leak costs more than a late one.
+/// over-read.  A shape that flattens gets `flat_penalty` in its favour, since a false leak costs
+/// more than a late one.
 /// Degenerate: `None` for an empty list.
 /// Reference: Schwarz 1978; trend or step: Reeves et al. 2007; Lund & Reeves 2002.
 #[must_use]
-pub fn choose_shape(
-    fits: &[ShapeFit],
-    quantum: f64,
-    step_penalty: f64,
-    flat_penalty: f64,
-) -> Option<Choice> {
+pub fn choose_shape(fits: &[ShapeFit], quantum: f64, flat_penalty: f64) -> Option<Choice> {
     let with_residuals = fits.iter().filter(|f| !f.residuals.is_empty());
     let closest = &with_residuals
         .min_by(|a, b| a.sse.total_cmp(&b.sse))?
@@ -358,7 +390,6 @@ pub fn choose_shape(
     let n_effective = (n * (1.0 - rho) / (1.0 + rho)).max(8.0);
     let floor = n * (quantum * 0.29).powi(2) + 1e-12 * total;
     let penalty = |f: &ShapeFit| match f.shape {
-        Shape::Step | Shape::StepPair => step_penalty,
         Shape::Warmup | Shape::Logarithm | Shape::RampFlat => flat_penalty,
         _ => 0.0,
     };
@@ -381,6 +412,7 @@ pub fn choose_shape(
         margin: leak.map_or(f64::NEG_INFINITY, |l| other.0 - l.0),
         n_effective,
         sigma: mad_sigma(closest),
+        residuals: closest.clone(),
     })
 }
 
@@ -434,7 +466,7 @@ mod tests {
 
     fn winner(y: &[f64], u: &[f64]) -> (Shape, bool) {
         let fits = fit_shapes(u, y);
-        let choice = choose_shape(&fits, 0.01, 2.0, 1.0).expect("fits");
+        let choice = choose_shape(&fits, 0.01, 1.0).expect("fits");
         match choice.leak {
             Some(i) if choice.margin >= 0.0 => (fits[i].shape, true),
             _ => (fits[choice.other].shape, false),
@@ -506,7 +538,7 @@ mod tests {
     #[test]
     fn too_few_points_fit_nothing() {
         assert!(fit_shapes(&[0.0, 1.0], &[1.0, 2.0]).is_empty());
-        assert!(choose_shape(&[], 0.0, 2.0, 1.0).is_none());
+        assert!(choose_shape(&[], 0.0, 1.0).is_none());
         assert!(best_step_pair(&[1.0, 2.0]).is_infinite());
     }
 }

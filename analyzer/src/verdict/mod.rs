@@ -7,13 +7,21 @@
 //! A leak is growth that a shape which goes on for ever explains better than any that stops, that
 //! is large enough to matter, still going on, persistent, and larger than what a random walk does.
 
+mod case;
 mod cells;
+mod change;
+mod clean;
 mod hints;
-mod judge;
+mod lives;
+mod outcome;
 mod rules;
+mod smallest;
+#[cfg(test)]
+mod tests;
+mod words;
 
 pub use cells::{Blocks, Cells, MAX_CELLS};
-pub use judge::{judge, judge_block_lives, judge_blocks, judge_lives};
+pub use lives::{judge, judge_block_lives, judge_blocks, judge_lives};
 pub use rules::{RULES, Rule};
 
 use serde::Serialize;
@@ -100,7 +108,7 @@ pub struct FitPoint {
     pub t_s: f64,
     /// The fit.
     pub value: f64,
-    /// Lower end of its 99 % interval.
+    /// Lower end of its 95 % interval.
     pub low: f64,
     /// Upper end.
     pub high: f64,
@@ -122,7 +130,7 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// Slope in units per second.
     pub slope_per_s: f64,
-    /// Lower end of the slope's 99 % interval.
+    /// Lower end of the slope's 95 % interval.
     pub slope_low_per_s: f64,
     /// Upper end.
     pub slope_high_per_s: f64,
@@ -142,8 +150,58 @@ pub struct Judgement {
     pub p_drift: f64,
     /// Net rise over the whole way, -1 to 1.
     pub persistence: f64,
-    /// Growth under this could not have been called a leak in this series.
+    /// The growth over the run that would be called a leak here with a chance of 95 %, given the
+    /// noise and the length of the series; a model, good to a factor of 1.5.
     pub smallest_growth: f64,
+    /// Where it grows and it is too early to say whether that ends.
+    pub too_early: Option<TooEarly>,
+    /// What would change the verdict, in words; `None` for a leak.
+    pub would_change: Option<String>,
     /// The rules that were tried, in order.
     pub evidence: Vec<Evidence>,
+}
+
+/// How much of a run is over, and how much is needed before growth can be told from a warm-up.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct TooEarly {
+    /// Share of the planned run that is over; 1 where no length was planned.
+    pub done: f64,
+    /// Share that is needed; above 1 where the run has to be longer than it was.
+    pub needed: f64,
+}
+
+impl Evidence {
+    fn new(rule: &'static str, measured: f64, threshold: f64, passed: bool, text: String) -> Self {
+        Self {
+            rule,
+            measured,
+            threshold,
+            passed,
+            text,
+        }
+    }
+}
+
+impl Judgement {
+    /// A judgement without a trend.
+    fn plain(verdict: Verdict, blocks: Option<&Blocks>, evidence: Vec<Evidence>) -> Self {
+        Self {
+            verdict,
+            slope_per_s: 0.0,
+            slope_low_per_s: 0.0,
+            slope_high_per_s: 0.0,
+            growth: 0.0,
+            first: blocks.map_or(f64::NAN, |b| b.first),
+            last: blocks.map_or(f64::NAN, |b| b.last),
+            since_s: None,
+            method: "none",
+            fit: None,
+            p_drift: 1.0,
+            persistence: 0.0,
+            smallest_growth: 0.0,
+            too_early: None,
+            would_change: None,
+            evidence,
+        }
+    }
 }

@@ -45,12 +45,10 @@ rules! {
         "Scaled deviations at which a block counts as a dip or spike, the customary three.";
     START_UP = 0.10, "start_up",
         "This first share of the time takes no part in slope and tests: almost everything grows then.";
-    CONFIDENCE = 0.99, "confidence",
-        "Level of the slope's interval; thousands of series are judged at once.";
-    STEP_PENALTY = 2.0, "step_penalty",
-        "BIC in favour of steps: a step misread as a trend is a false alarm, the reverse shows in a longer run.";
+    CONFIDENCE = 0.95, "confidence",
+        "Level of the slope's interval, the one that readers expect; verdicts do not rest on it.";
     FLAT_PENALTY = 1.0, "flat_penalty",
-        "BIC in favour of shapes that flatten, for the same reason; less, as they bend further than steps.";
+        "BIC in favour of shapes that flatten: one misread as a trend is a false alarm, the reverse shows in a longer run.";
     SHAPE_MARGIN = 0.0, "shape_margin",
         "A shape that grows for ever has to beat every other one, after these penalties.";
     UNDECIDED = 2.0, "undecided",
@@ -83,10 +81,32 @@ rules! {
         "Net rise over the whole way of the parts; wanderers and saw-teeth go back and forth.";
     BELOW_TOP = 0.25, "below_top",
         "The last part may lie at most this share of the range under the highest one.";
+    INTERVAL = 0.0, "interval",
+        "A slope whose 95 % interval holds zero is no growth, whatever the other rules say.";
     DRIFT = 0.05, "drift",
         "Largest p of the drift test, whose null hypothesis includes random walks.";
     DRIFT_NARROW = 0.10, "drift_narrow",
         "Up to this p a series that meets every other rule is a suspect: the drift test is conservative near a random walk and a longer run decides.";
+    STAIRCASE_OFF = 1.3, "staircase",
+        "A straight line in whole steps strays from one by a step and no more; the rest is for the width of the blocks.";
+    STAIRCASE_STEPS = 2.5, "staircase_steps",
+        "Three equal steps at even intervals, the first and the last of four levels cut short, are the fewest that show a rhythm.";
+    SIGNS = 0.001, "signs",
+        "Ten times up and never down: one driftless series in a thousand does that, however uneven its steps.";
+    WALK = 1.0, "walk",
+        "The strength of the walk test that one driftless random walk in a hundred reaches.";
+    WALK_ONSET = 1.5, "walk_onset",
+        "The same where the onset was chosen to suit: two of 1,000 simulated walks with one reach it.";
+    WALK_TAKEN_OFF = 1.8, "walk_taken_off",
+        "The same where a step or a wave was taken off: what is left of a walk then seems to return, and two of 1,000 simulated ones reach it.";
+    WALK_NARROW = 0.85, "walk_narrow",
+        "From this share of what is needed on a longer run decides, and the series is a suspect.";
+    WARMUP_OVER = 0.5, "warmup_over",
+        "From here on the part beside a warm-up is judged alone: the slowest one that is told from a line is over by then.";
+    LATER_PART = 0.4, "later_part",
+        "What comes after a step or fill is judged alone where it is this share of the time; less is too short to tell.";
+    LONGER_RUN = 2.0, "longer_run",
+        "A run twice as long tells growth that ends from growth that does not: the former bends by its own size, and noise halves.";
     HALF_THE_PLAN = 0.5, "half_the_plan",
         "Until this share of the planned time is over a growth may be a warm-up: no method tells them apart, so it is a suspect.";
 }
