@@ -12,8 +12,8 @@ use crate::load::{Index, Points, SeriesKey, points};
 use crate::stats;
 use crate::verdict::{Cells, Judgement, Traits, judge};
 
-/// Moments at which the ledger is drawn up; a divisor of the stretches that [`points`] keeps, so
-/// that the fields of one moment are of one sample.
+/// Moments at which the ledger is drawn up, where there are as many samples; a divisor of the
+/// stretches that [`points`] keeps, so that the fields of one moment are of one sample.
 const MOMENTS: usize = 600;
 
 /// The fields at one moment, in bytes.
@@ -296,6 +296,8 @@ pub fn read_ledgers(recording: &Recording, index: &Index) -> Result<Vec<Option<L
             _ => {}
         }
     }
+    let meminfo = index.sources.iter().find(|source| source.name == "meminfo");
+    let meminfo = meminfo.map(|source| source.source);
     let wanted: Vec<SeriesKey> = keys.iter().map(|(key, _)| *key).collect();
     let points = points(recording, index, &wanted)?;
     Ok(index
@@ -316,12 +318,15 @@ pub fn read_ledgers(recording: &Recording, index: &Index) -> Result<Vec<Option<L
                 found.remove(VMALLOC);
                 found.extend(by_callers.map(|callers| (VMALLOC, callers)));
             }
+            let samples = meminfo
+                .and_then(|source| boot.sources.get(&source))
+                .map_or(0, |ticks| ticks.t_s.len());
             let arch = index.host(&boot.boot).map_or("", |host| host.arch.as_str());
             let fields = Fields {
                 found,
                 stacks_are_mapped: mapped[at].unwrap_or(MAPPED_BY_DEFAULT.contains(&arch)),
             };
-            draw_up(boot.span_s(), &fields)
+            draw_up(boot.span_s(), samples.min(MOMENTS), &fields)
         })
         .collect())
 }
@@ -352,9 +357,9 @@ fn entity_keys<'a>(
     Ok(())
 }
 
-fn draw_up(span_s: f64, fields: &Fields<'_>) -> Option<Ledger> {
-    let t_s: Vec<f64> = (1..=MOMENTS)
-        .map(|k| span_s * k as f64 / MOMENTS as f64)
+fn draw_up(span_s: f64, count: usize, fields: &Fields<'_>) -> Option<Ledger> {
+    let t_s: Vec<f64> = (1..=count)
+        .map(|k| span_s * k as f64 / count as f64)
         .collect();
     let moments: Vec<Moment<'_>> = t_s.iter().map(|t| Moment { fields, t_s: *t }).collect();
     let total = moments.iter().find_map(|at| at.of("MemTotal"))?;
@@ -428,7 +433,7 @@ mod tests {
             found,
             stacks_are_mapped,
         };
-        draw_up(600.0, &fields)
+        draw_up(600.0, 9, &fields)
     }
 
     fn class(ledger: &Ledger, name: &str) -> Option<f64> {
