@@ -1,7 +1,7 @@
 //! Who takes part, what each is to be found as, and what each really did.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -124,6 +124,7 @@ pub(crate) fn is_innocent(comm: &str) -> bool {
 pub(crate) struct Player {
     comm: String,
     kind: &'static Kind,
+    program: PathBuf,
     child: Child,
 }
 
@@ -200,20 +201,25 @@ impl Player {
     ) -> anyhow::Result<Self> {
         let kind = kind_of(kind)?;
         let exe = std::env::current_exe()?;
-        let link = std::path::absolute(folder)?.join(&comm);
-        if std::fs::hard_link(&exe, &link).is_err() {
-            std::fs::copy(&exe, &link)?;
+        let program = std::path::absolute(folder)?.join(&comm);
+        if std::fs::hard_link(&exe, &program).is_err() {
+            std::fs::copy(&exe, &program)?;
         }
-        let child = Command::new(&link)
+        let child = Command::new(&program)
             .args([kind.name, &count.to_string(), &step.as_millis().to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .with_context(|| format!("cannot start {}", link.display()))?;
-        Ok(Self { comm, kind, child })
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        Ok(Self {
+            comm,
+            kind,
+            program,
+            child,
+        })
     }
 
-    /// Ends it and asks what it kept.
+    /// Ends it, removes its program and asks what it kept.
     pub(crate) fn end(mut self) -> anyhow::Result<Truth> {
         let pid = self.child.id();
         drop(self.child.stdin.take());
@@ -222,6 +228,7 @@ impl Player {
             stdout.read_to_string(&mut said)?;
         }
         self.child.wait()?;
+        std::fs::remove_file(&self.program)?;
         Ok(Truth {
             comm: self.comm,
             kind: self.kind,
