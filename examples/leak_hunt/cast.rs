@@ -56,7 +56,12 @@ pub(crate) const LEAKERS: &[Leaker] = &[
         31,
         &["eventfd", "filp", "kmalloc-cg-64", "kmalloc-64"],
     ),
-    leaker("udp", 23, &["UDP", "sock_inode_cache", "filp"]),
+    // Some kernels merge UDP with signal_cache, whose objects are as large, and show that name.
+    leaker(
+        "udp",
+        23,
+        &["UDP", "signal_cache", "sock_inode_cache", "filp"],
+    ),
     leaker("threads", 3, TASK),
     leaker("zombies", 2, TASK),
     leaker("children", 41, &[]),
