@@ -154,12 +154,12 @@ fn print_leaker(
     let comm = truth.comm.as_str();
     let separate = findings.iter().filter(|found| found.blames(comm)).count();
     let owned = |found: &&Finding| found.is(comm) || leaker.owners.contains(&found.name);
-    // The best is one that blames it; without one, one that at least names what grows.
-    let best = findings
-        .iter()
-        .filter(owned)
-        .find(|found| found.mentions(comm))
-        .or_else(|| findings.iter().find(owned));
+    // The best blames it for memory; the least says what grows and not who.
+    let in_bytes = |found: &Finding| found.json["unit"] == "bytes";
+    let best = findings.iter().filter(owned).min_by_key(|found| {
+        let silent = (!found.mentions(comm), !in_bytes(found), !found.blames(comm));
+        (silent, found.rank)
+    });
     let Some(found) = best else {
         println!(
             "{:<12} not found; {separate} findings blame it",
@@ -188,10 +188,15 @@ fn print_leaker(
     if found.verdict != "leak" {
         wrong.push("not called a leak".to_owned());
     }
+    if truth.per_hour("bytes").is_some() && !in_bytes(found) {
+        wrong.push("its memory is not named".to_owned());
+    }
     if error.is_some_and(|error| error.abs() > RATE_TOLERANCE) {
         wrong.push("rate is off".to_owned());
     }
-    if !found.mentions(comm) {
+    if found.name == cast::HELD_BY_NOBODY {
+        // No process can be expected behind it.
+    } else if !found.mentions(comm) {
         wrong.push(format!("{comm} (pid {}) is no suspect", truth.pid));
     } else if !found.blames(comm) {
         wrong.push("not the first suspect".to_owned());
