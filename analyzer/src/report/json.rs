@@ -137,6 +137,10 @@ pub struct FindingEntry {
     pub onset: Option<Onset>,
     /// How the slope was found.
     pub method: &'static str,
+    /// It grows, and a warm-up cannot be told from a leak yet.
+    pub too_early: bool,
+    /// What would change the verdict; `None` for a leak.
+    pub would_change: Option<String>,
     /// Why, in words.
     pub why: Vec<String>,
     /// The same as rules with numbers.
@@ -429,6 +433,8 @@ fn finding_entry(rank: usize, finding: &Finding, analysis: &Analysis) -> Finding
         eta_high_hours: None,
         onset: None,
         method: judgement.method,
+        too_early: judgement.too_early.is_some(),
+        would_change: judgement.would_change.clone(),
         why: judgement
             .evidence
             .iter()

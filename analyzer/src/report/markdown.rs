@@ -168,10 +168,10 @@ fn tell(out: &mut String, finding: &FindingEntry) -> std::fmt::Result {
     writeln!(
         out,
         "{} from {} to {} over {}{}.",
-        if finding.verdict == Verdict::Leak {
-            "Leaks:"
-        } else {
-            "Suspect, a longer run decides:"
+        match finding.verdict {
+            Verdict::Leak => "Leaks:",
+            _ if finding.too_early => "Growing, too early to say:",
+            _ => "Suspect, a longer run decides:",
         },
         number(finding.unit, finding.first),
         number(finding.unit, finding.last),
@@ -207,6 +207,9 @@ fn tell(out: &mut String, finding: &FindingEntry) -> std::fmt::Result {
     writeln!(out)?;
     for why in &finding.why {
         writeln!(out, "- {}", plain(why))?;
+    }
+    if let Some(change) = &finding.would_change {
+        writeln!(out, "- What would change the verdict: {}", plain(change))?;
     }
     if !finding.suspects.is_empty() {
         writeln!(out, "\nWho moves with it:\n")?;
