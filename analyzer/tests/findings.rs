@@ -188,6 +188,22 @@ fn a_young_life_that_grows_is_a_suspect_and_one_that_ended_gave_its_memory_back(
 }
 
 #[test]
+fn a_leak_that_takes_years_to_matter_is_a_suspect() {
+    let dir = tempfile::tempdir().unwrap();
+    // Ticks of ten seconds: 18 KiB, or 1 KiB, more every hour.
+    let per_hour = |kib: i64| {
+        move |tick: i64| -> Picture<'static> {
+            let things = vec![("thing", 1_000 + kib * (tick / 360), 7)];
+            (vec![("AnonPages", 90_000), ("Percpu", 512)], things)
+        }
+    };
+    let analysis = record(&dir.path().join("a.db"), 9_000, per_hour(18));
+    assert_eq!(analysis.verdict(), "leak");
+    let analysis = record(&dir.path().join("b.db"), 9_000, per_hour(1));
+    assert_eq!(analysis.verdict(), "suspect");
+}
+
+#[test]
 fn nothing_that_grows_is_clean_and_too_few_ticks_are_inconclusive() {
     let dir = tempfile::tempdir().unwrap();
     let flat = |tick: i64| -> Picture<'static> {

@@ -1,11 +1,41 @@
-//! Thousands of series are judged at once: how many leaks may be there by chance.
+//! Thousands of series are judged at once: how many leaks may be there by chance, and which of them
+//! matter.
 
 use super::Judged;
+use crate::load::Quantity;
 use crate::stats::benjamini_hochberg;
-use crate::verdict::Verdict;
+use crate::verdict::{Evidence, Verdict};
 
 /// Share of false discoveries among the drift tests of a recording (Benjamini & Hochberg 1995).
 const FALSE_DISCOVERY: f64 = 0.05;
+
+/// A leak under a page an hour takes 34 MiB in a year. In a week it is a handful of objects, and among
+/// thousands of series some drift by as much by chance.
+const NEGLIGIBLE_BYTES_PER_HOUR: f64 = 4096.0;
+
+/// The same for things that are counted: the default limit of 1,024 descriptors lasts for six weeks.
+const NEGLIGIBLE_COUNT_PER_HOUR: f64 = 1.0;
+
+/// Leaks that would take years to matter become suspects.
+pub(super) fn play_down_negligible(judged: &mut [Judged]) {
+    for one in judged {
+        let (threshold, what) = match one.name.quantity {
+            Quantity::Bytes => (NEGLIGIBLE_BYTES_PER_HOUR, "a page"),
+            Quantity::Count => (NEGLIGIBLE_COUNT_PER_HOUR, "one"),
+        };
+        let measured = one.slope_per_hour();
+        if one.judgement.verdict == Verdict::Leak && measured < threshold {
+            one.judgement.verdict = Verdict::Suspect;
+            one.judgement.evidence.push(Evidence {
+                rule: "negligible",
+                measured,
+                threshold,
+                passed: false,
+                text: format!("it grows by less than {what} an hour, which takes years to matter"),
+            });
+        }
+    }
+}
 
 /// Leaks whose drift is not significant among so many tests become suspects, or steady where the
 /// interval of the slope says that they may as well not grow.

@@ -147,6 +147,7 @@ pub fn analyse(recording: &Recording, mut progress: impl FnMut(&str)) -> Result<
         ..
     } = court;
     discovery::control_false_discoveries(&mut judged);
+    discovery::play_down_negligible(&mut judged);
     for one in &judged {
         *by_verdict.entry(one.judgement.verdict).or_default() += 1;
     }
