@@ -286,7 +286,7 @@ pub fn read_ledgers(recording: &Recording, index: &Index) -> Result<Vec<Option<L
             }
             "vmallocinfo" => {
                 entity_keys(recording, index, source, "alloc_pages", &mut keys)?;
-                recording.scan_names(source.source, |_, boot, name| {
+                recording.scan_names(source.source, |_, boot, name, _| {
                     let at = index.boots.iter().position(|of| of.boot.boot == boot);
                     if let Some(mapped) = at.and_then(|at| mapped.get_mut(at)) {
                         *mapped = Some(mapped.unwrap_or(false) || STACK_CALLERS.contains(&name));

@@ -249,24 +249,30 @@ impl Recording {
         self.list("reading the entities", &sql, entity)
     }
 
-    /// Streams number, boot and name of every entity of a source.
+    /// Streams number, boot, name and, where it has one, process id of every entity of a source.
     ///
     /// # Errors
     /// When the file is damaged.
     pub fn scan_names(
         &self,
         source: i64,
-        mut each: impl FnMut(i64, i64, &[u8]),
+        mut each: impl FnMut(i64, i64, &[u8], Option<i64>),
     ) -> Result<(), Error> {
         let sql = format!(
-            "SELECT entity, boot, name FROM entity WHERE source = {source} ORDER BY entity"
+            "SELECT entity, boot, name, \
+             CASE WHEN json_valid(labels) THEN labels ->> '$.pid' END \
+             FROM entity WHERE source = {source} ORDER BY entity"
         );
         self.scan("reading the names of entities", &sql, |row| {
             let name = match row.get_ref(2)? {
                 ValueRef::Text(name) | ValueRef::Blob(name) => name,
                 _ => &[],
             };
-            each(row.get(0)?, row.get(1)?, name);
+            let pid = match row.get_ref(3)? {
+                ValueRef::Integer(pid) => Some(pid),
+                _ => None,
+            };
+            each(row.get(0)?, row.get(1)?, name, pid);
             Ok(())
         })
     }

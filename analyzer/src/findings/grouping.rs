@@ -9,7 +9,9 @@ use super::joining::{
     Groups, drop_own, fold_names, fold_totals, join_bookkeeping, join_same_numbers, join_suspects,
 };
 use super::search::{counted_totals, suspects_of};
-use super::things::{Evidence, Thing, has_no_owner, is_of_process, parts, rank, things, weight};
+use super::things::{
+    Evidence, Thing, has_no_owner, is_of_process, is_part_of, parts, rank, things, weight,
+};
 use super::{Finding, Judged};
 use crate::ledger::Ledger;
 use crate::load::Quantity;
@@ -32,7 +34,8 @@ pub(super) fn findings(
     let totals = counted_totals(evidence, &things);
     for at in 0..things.len() {
         let head = &judged[things[at].members[0]];
-        if !explained.contains(&at) && has_no_owner(&head.name) {
+        let parts_are_known = || judged.iter().any(|part| is_part_of(part, head));
+        if !explained.contains(&at) && has_no_owner(&head.name) && !parts_are_known() {
             things[at].suspects = suspects_of(evidence, &totals, head);
         }
     }

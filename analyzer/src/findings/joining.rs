@@ -159,6 +159,7 @@ pub(super) fn join_suspects(evidence: &Evidence<'_>, things: &[Thing], groups: &
     enum Cause<'a> {
         Process(i64),
         All(Held, Option<&'a str>),
+        Recorder,
     }
     let mut first_of: HashMap<(usize, Cause<'_>), usize> = HashMap::new();
     let processes: HashMap<(usize, i64), i64> = things
@@ -170,7 +171,9 @@ pub(super) fn join_suspects(evidence: &Evidence<'_>, things: &[Thing], groups: &
     for (at, thing) in things.iter().enumerate() {
         let Judged { key, name, .. } = &evidence.judged[thing.members[0]];
         let moved_by = thing.suspects.first().filter(|s| s.strength >= STANDS_OUT);
-        let causes: Vec<Cause<'_>> = if is_of_process(name) {
+        let causes: Vec<Cause<'_>> = if evidence.is_recorder(*key, name) {
+            vec![Cause::Recorder]
+        } else if is_of_process(name) {
             vec![Cause::Process(key.entity)]
         } else if let Some(pid) = pid(name) {
             // What it holds by descriptors alone belongs to what it holds otherwise.

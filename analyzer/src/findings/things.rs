@@ -114,9 +114,12 @@ pub(super) fn weight(one: &Judged) -> f64 {
     }
 }
 
-/// Whether the kernel's word for it does not say whose it is.
+/// Whether the kernel's word for it does not say whose it is. A mount and a control group are what
+/// people know it by.
 pub(super) fn has_no_owner(name: &SeriesName) -> bool {
-    name.source != RECORDER && !is_of_process(name) && pid(name).is_none()
+    ![RECORDER, "tmpfs", "cgroup"].contains(&name.source.as_str())
+        && !is_of_process(name)
+        && pid(name).is_none()
 }
 
 pub(super) fn is_of_process(name: &SeriesName) -> bool {

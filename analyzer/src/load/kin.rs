@@ -21,6 +21,8 @@ pub struct Group {
     pub boot: i64,
     /// The name.
     pub name: Vec<u8>,
+    /// The process that they belong to, where they are of one.
+    pub pid: Option<i64>,
     /// The first entity that bore it.
     pub eldest: i64,
     /// How many there are over the whole recording, two at the least.
@@ -40,18 +42,23 @@ impl Kin {
     /// # Errors
     /// When the file is damaged.
     pub(super) fn read(&mut self, recording: &Recording, source: &Source) -> Result<(), Error> {
-        let name_of: fn(&[u8]) -> Option<Vec<u8>> = match source.name.as_str() {
-            "process" => |comm| Some(comm.to_vec()),
-            "slabinfo" => cache_without_copy,
+        /// The common name of a thing by its own and its process, and the process if that is common.
+        type Common = fn(&[u8], Option<i64>) -> Option<(Vec<u8>, Option<i64>)>;
+        let common: Common = match source.name.as_str() {
+            "process" => |comm, _| Some((comm.to_vec(), None)),
+            "slabinfo" => |cache, _| Some((cache_without_copy(cache)?, None)),
+            // Who leaks segments makes one after the other, and each stays as it is.
+            "sysvshm" => |_, creator| Some((b"segments".to_vec(), Some(creator?))),
             _ => return Ok(()),
         };
         // The first of a name is no group yet.
-        let mut first: HashMap<(i64, Vec<u8>), (i64, Option<usize>)> = HashMap::new();
-        recording.scan_names(source.source, |entity, boot, name| {
-            let Some(name) = name_of(name) else {
+        type Bearer = (i64, Vec<u8>, Option<i64>);
+        let mut first: HashMap<Bearer, (i64, Option<usize>)> = HashMap::new();
+        recording.scan_names(source.source, |entity, boot, name, pid| {
+            let Some((name, pid)) = common(name, pid) else {
                 return;
             };
-            match first.entry((boot, name)) {
+            match first.entry((boot, name, pid)) {
                 Entry::Vacant(place) => {
                     place.insert((entity, None));
                 }
@@ -61,6 +68,7 @@ impl Kin {
                         self.groups.push(Group {
                             boot,
                             name: place.key().1.clone(),
+                            pid,
                             eldest,
                             members: 1,
                         });

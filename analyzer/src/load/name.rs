@@ -147,15 +147,21 @@ impl SeriesName {
     /// A sum over things of one name: as the things themselves, without what tells them apart.
     fn of_group(boot: &BootTicks, source: &Source, metric: Option<&Metric>, group: &Group) -> Self {
         let name = printable(&group.name);
+        let entity = match group.pid {
+            Some(pid) => format!("{name}[{pid}]"),
+            None => name.clone(),
+        };
+        let mut labels = Labels::from_iter([("members".to_owned(), group.members.into())]);
+        labels.extend(group.pid.map(|pid| ("pid".to_owned(), pid.into())));
         let shown = metric.map_or_else(|| MEMBERS.to_owned(), |metric| shown_name(metric, source));
         Self {
-            id: format!("{}/{name}/{shown}", source.name),
+            id: format!("{}/{entity}/{shown}", source.name),
             source: source.name.clone(),
-            entity: name.clone(),
+            entity,
             name,
             metric: shown,
             quantity: metric.map_or(Quantity::Count, |metric| conversion(metric.unit, boot).1),
-            labels: Labels::from_iter([("members".to_owned(), group.members.into())]),
+            labels,
             trend: metric.map_or(Trend::Count, |metric| metric.trend),
             part_of: metric.map_or_else(String::new, |metric| metric.part_of.clone()),
             reclaimable: false,
