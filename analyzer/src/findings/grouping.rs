@@ -8,7 +8,7 @@ use super::attribution::Attribution;
 use super::joining::{
     Groups, drop_own, fold_names, fold_totals, join_bookkeeping, join_same_numbers, join_suspects,
 };
-use super::search::{counted_totals, suspects_of};
+use super::search::{counted_totals, maker_of, suspects_of};
 use super::things::{
     Evidence, Thing, has_no_owner, is_of_process, is_part_of, parts, rank, things, weight,
 };
@@ -34,10 +34,16 @@ pub(super) fn findings(
     let totals = counted_totals(evidence, &things);
     for at in 0..things.len() {
         let head = &judged[things[at].members[0]];
-        let parts_are_known = || judged.iter().any(|part| is_part_of(part, head));
-        if !explained.contains(&at) && has_no_owner(&head.name) && !parts_are_known() {
-            things[at].suspects = suspects_of(evidence, &totals, head);
+        let parts_are_known =
+            head.name.trend == Trend::Total && judged.iter().any(|part| is_part_of(part, head));
+        if explained.contains(&at) || parts_are_known {
+            continue;
         }
+        things[at].suspects = if has_no_owner(&head.name) {
+            suspects_of(evidence, &totals, head)
+        } else {
+            maker_of(evidence, head).into_iter().collect()
+        };
     }
     join_suspects(evidence, &things, &mut groups);
     join_same_numbers(judged, &things, &mut groups);

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::Judged;
-use super::suspects::{All, Clue, Held, Leak, Suspect, by_life, is_kernel_thread, suspects};
+use super::suspects::{
+    All, Clue, Held, Leak, Life, Suspect, by_life, is_kernel_thread, pid, suspects,
+};
 use super::things::{Evidence, Thing, is_same_thing, parts};
 use crate::load::{Quantity, SeriesName};
 
@@ -58,6 +60,26 @@ pub(super) fn counted_totals<'a>(
         )
     }));
     totals
+}
+
+/// The process that made System V segments, which bear no name but its number.
+pub(super) fn maker_of(evidence: &Evidence<'_>, head: &Judged) -> Option<Suspect> {
+    let maker = pid(&head.name).filter(|_| head.name.source == "sysvshm")?;
+    let of_boot = |life: &&Life| life.key.boot == head.key.boot;
+    let (key, name) = evidence.lives.iter().filter(of_boot).find_map(|life| {
+        let name = SeriesName::of(evidence.recording, evidence.index, life.key).ok()?;
+        (pid(&name) == Some(maker)).then_some((life.key, name))
+    })?;
+    Some(Suspect {
+        key,
+        series: name.id,
+        pid: Some(maker),
+        comm: name.name,
+        why: "it made the segments".to_owned(),
+        strength: 1.0,
+        ratio: None,
+        of_all: None,
+    })
 }
 
 /// The processes that move with a thing that has no owner of its own.

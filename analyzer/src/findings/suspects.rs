@@ -283,7 +283,7 @@ pub(super) fn suspects(leak: &Leak<'_>, clues: &[&Clue], totals: &[&All<'_>]) ->
         .max_by(|a, b| strongest(a).total_cmp(&strongest(b)))
         .unwrap_or_default();
     if strongest(&of_all) > of_one + CLEARLY_BETTER {
-        return of_all;
+        return unless_weak(of_all);
     }
     // Of one process what fits best, and rather the process than all of its name.
     let mut told: Vec<Suspect> = Vec::new();
@@ -301,11 +301,17 @@ pub(super) fn suspects(leak: &Leak<'_>, clues: &[&Clue], totals: &[&All<'_>]) ->
             None => told.push(suspect),
         }
     }
-    if of_one < STANDS_OUT && told.len() > 1 {
-        return Vec::new();
-    }
+    told = unless_weak(told);
     told.truncate(MOST);
     told
+}
+
+/// Several of which none stands out say nothing.
+fn unless_weak(found: Vec<Suspect>) -> Vec<Suspect> {
+    if found.len() > 1 && strongest(&found) < STANDS_OUT {
+        return Vec::new();
+    }
+    found
 }
 
 /// Strength of the first, which is the strongest.
