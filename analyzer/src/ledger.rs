@@ -189,6 +189,8 @@ pub struct Class {
     pub name: &'static str,
     /// Bytes at each moment of [`Ledger::t_s`]; `None` is a gap.
     pub values: Vec<Option<f64>>,
+    /// The kernel gives it back, or it is free.
+    pub reclaimable: bool,
     /// Its trend; `None` for what is free.
     pub judgement: Option<Judgement>,
 }
@@ -370,6 +372,7 @@ fn draw_up(span_s: f64, count: usize, fields: &Fields<'_>) -> Option<Ledger> {
             let values: Vec<Option<f64>> = moments.iter().map(class.bytes).collect();
             Class {
                 name: class.name,
+                reclaimable: class.reclaimable,
                 judgement: (!class.name.starts_with("free"))
                     .then(|| judge_values(&t_s, &values, class.reclaimable)),
                 values,
@@ -389,6 +392,7 @@ fn draw_up(span_s: f64, count: usize, fields: &Fields<'_>) -> Option<Ledger> {
         .unwrap_or(classes.len());
     let unaccounted = Class {
         name: UNACCOUNTED,
+        reclaimable: false,
         judgement: Some(judge_values(&t_s, &rest, false)),
         values: rest,
     };

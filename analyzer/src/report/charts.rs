@@ -135,9 +135,10 @@ pub(super) fn draw_finding(
 }
 
 /// Classes in the chart of growth: more lines cannot be told apart.
-const MOST_LINES: usize = 8;
+const MOST_LINES: usize = 7;
 
-/// How much each class has grown since the start; the classes that moved most.
+/// How much each class has grown since the start, of what the kernel cannot take back: beside the
+/// page cache a leak is a flat line. The classes that moved most.
 pub(super) fn draw_growth(
     index: &Index,
     boot_at: usize,
@@ -147,6 +148,7 @@ pub(super) fn draw_growth(
     let mut lines: Vec<(f64, Line)> = ledger
         .classes
         .iter()
+        .filter(|class| !class.reclaimable)
         .filter_map(|class| {
             let (first, _) = class.ends()?;
             let grown = class
@@ -162,7 +164,7 @@ pub(super) fn draw_growth(
         .collect();
     lines.sort_by(|a, b| b.0.total_cmp(&a.0));
     let chart = SeriesChart {
-        title: "How each class of memory has grown since the start".to_owned(),
+        title: "How what the kernel cannot take back has grown since the start".to_owned(),
         subtitle: frame.machine,
         quantity: chart::Quantity::Bytes,
         axis: frame.axis,

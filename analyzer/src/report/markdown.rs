@@ -129,16 +129,20 @@ fn findings(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(out, "## Findings\n")?;
     writeln!(
         out,
-        "| # | verdict | what | grows (95 % interval) | growth | exhausts memory in |"
+        "| # | verdict | what | moves with | grows (95 % interval) | growth | exhausts memory in |"
     )?;
-    writeln!(out, "|--:|---|---|---|--:|--:|")?;
+    writeln!(out, "|--:|---|---|---|---|--:|--:|")?;
     for finding in &report.findings {
         writeln!(
             out,
-            "| {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} |",
             finding.rank,
             finding.verdict,
             code(&finding.series),
+            finding
+                .suspects
+                .first()
+                .map_or_else(String::new, |suspect| code(&suspect.comm)),
             rate_words(
                 quantity_of(finding.unit),
                 finding.slope_per_hour,
