@@ -2,18 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+mod support;
+
 use std::path::Path;
 
-use memsoak_analyze::findings::{Analysis, analyse};
-use memsoak_schema::{
-    BootInfo, HostInfo, Label, MetricSpec, Recording, Rows, RunInfo, SampleState, Shape, Spec,
-    Status, TickCost, TickTime, Trend, Unit, Value, Writer,
-};
+use memsoak_analyze::findings::Analysis;
+use memsoak_schema::{Label, MetricSpec, Shape, Spec, Trend, Unit, Value};
+use support::{analysed, entities, of_shape};
 
-static MEMINFO: Spec = Spec {
-    name: "meminfo",
-    paths: &["proc/meminfo"],
-    shape: Shape::Scalars {
+static MEMINFO: Spec = of_shape(
+    "meminfo",
+    Shape::Scalars {
         known: &[
             MetricSpec::gauge("AnonPages", Unit::Kib).judged(Trend::Total),
             MetricSpec::gauge("PageTables", Unit::Kib).judged(Trend::Total),
@@ -21,84 +20,39 @@ static MEMINFO: Spec = Spec {
         ],
         other: |_| MetricSpec::gauge("", Unit::Kib),
     },
-    interval_s: 0,
-    needs: "",
-    caveats: "",
-    overhead: "",
-};
+);
 
-static SWAPS: Spec = Spec {
-    name: "swaps",
-    paths: &["proc/swaps"],
-    shape: Shape::Entities {
-        columns: &[
-            MetricSpec::gauge("size_kib", Unit::Kib)
-                .judged(Trend::Memory)
-                .part_of("meminfo/AnonPages"),
-            MetricSpec::gauge("used_kib", Unit::Kib)
-                .judged(Trend::Memory)
-                .part_of("meminfo/PageTables"),
-            MetricSpec::gauge("priority", Unit::Count),
-        ],
-    },
-    interval_s: 0,
-    needs: "",
-    caveats: "",
-    overhead: "",
-};
+static SWAPS: Spec = entities(
+    "swaps",
+    &[
+        MetricSpec::gauge("size_kib", Unit::Kib)
+            .judged(Trend::Memory)
+            .part_of("meminfo/AnonPages"),
+        MetricSpec::gauge("used_kib", Unit::Kib)
+            .judged(Trend::Memory)
+            .part_of("meminfo/PageTables"),
+        MetricSpec::gauge("priority", Unit::Count),
+    ],
+);
 
 /// What each series holds at a tick: the scalars, and (name, size, used) of each thing.
 type Picture<'a> = (Vec<(&'a str, i64)>, Vec<(&'a str, i64, i64)>);
 
 fn record(path: &Path, ticks: i64, picture: impl Fn(i64) -> Picture<'static>) -> Analysis {
-    let mut writer = Writer::open_for_import(path).unwrap();
-    let run = RunInfo {
-        program: "test".to_owned(),
-        interval_us: 10_000_000,
-        settings: "{}".to_owned(),
-        labels: "{}".to_owned(),
-        ..RunInfo::default()
-    };
-    let boot = BootInfo {
-        boot_id: "b".to_owned(),
-        page_bytes: 4096,
-        user_hz: 100,
-        ..BootInfo::default()
-    };
-    writer
-        .begin_run(&HostInfo::default(), &boot, &run, &[&MEMINFO, &SWAPS])
-        .unwrap();
-    let ok = SampleState {
-        status: Status::Ok,
-        reason: None,
-        read_us: None,
-        bytes: None,
-    };
-    let mut rows = Rows::default();
-    for tick in 0..ticks {
+    analysed(path, &[&MEMINFO, &SWAPS], ticks, |tick, source, rows| {
         let (scalars, things) = picture(tick);
-        writer
-            .begin_tick(TickTime {
-                boottime_us: tick * 10_000_000,
-                ..TickTime::default()
-            })
-            .unwrap();
-        rows.clear();
-        for (key, value) in scalars {
-            rows.scalar(key.as_bytes(), value);
+        if source == 0 {
+            for (key, value) in scalars {
+                rows.scalar(key.as_bytes(), value);
+            }
+            return;
         }
-        writer.write_sample(0, &ok, Some(&rows)).unwrap();
-        rows.clear();
         for (name, size, used) in things {
             let values = [Value::Int(size), Value::Int(used), Value::Null];
             rows.entity(name.as_bytes(), name.as_bytes(), &values);
             rows.label("kind", Label::Bytes(b"made up"));
         }
-        writer.write_sample(1, &ok, Some(&rows)).unwrap();
-        writer.commit_tick(TickCost::default()).unwrap();
-    }
-    writer.end_run(ticks * 10_000_000, "done").unwrap();
-    analyse(&Recording::open(path).unwrap(), |_| {}).unwrap()
+    })
 }
 
 /// Each finding's series with those under it.

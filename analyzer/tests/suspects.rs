@@ -2,27 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+mod support;
+
 use std::path::Path;
 
-use memsoak_analyze::findings::{Analysis, analyse};
-use memsoak_schema::{
-    BootInfo, HostInfo, Label, MetricSpec, Recording, Rows, RunInfo, SampleState, Shape, Spec,
-    Status, TickCost, TickTime, Trend, Unit, Value, Writer,
-};
+use memsoak_analyze::findings::Analysis;
+use memsoak_schema::{Label, MetricSpec, Shape, Spec, Trend, Unit, Value};
+use support::{analysed, entities, of_shape};
 
-const fn spec(name: &'static str, columns: &'static [MetricSpec]) -> Spec {
-    Spec {
-        name,
-        paths: &[],
-        shape: Shape::Entities { columns },
-        interval_s: 0,
-        needs: "",
-        caveats: "",
-        overhead: "",
-    }
-}
-
-static PROCESS: Spec = spec(
+static PROCESS: Spec = entities(
     "process",
     &[
         MetricSpec::gauge("rss_anon_kib", Unit::Kib).judged(Trend::Memory),
@@ -33,15 +21,20 @@ static PROCESS: Spec = spec(
     ],
 );
 
-static LOADAVG: Spec = Spec {
-    shape: Shape::Scalars {
+static LOADAVG: Spec = of_shape(
+    "loadavg",
+    Shape::Scalars {
         known: &[MetricSpec::gauge("tasks", Unit::Count).judged(Trend::Total)],
         other: |_| MetricSpec::gauge("", Unit::Count),
     },
-    ..spec("loadavg", &[])
-};
+);
 
-static SLABINFO: Spec = spec(
+static SYSVSHM: Spec = entities(
+    "sysvshm",
+    &[MetricSpec::gauge("rss_bytes", Unit::Bytes).judged(Trend::Memory)],
+);
+
+static SLABINFO: Spec = entities(
     "slabinfo",
     &[
         MetricSpec::gauge("active_objs", Unit::Count).judged(Trend::Count),
@@ -63,63 +56,42 @@ type Cache = (&'static str, i64);
 const TICKS: i64 = 400;
 
 fn record(path: &Path, at: impl Fn(i64) -> (Vec<Process>, Vec<Cache>)) -> Analysis {
-    let mut writer = Writer::open_for_import(path).unwrap();
-    let run = RunInfo {
-        program: "test".to_owned(),
-        interval_us: 10_000_000,
-        settings: "{}".to_owned(),
-        labels: "{}".to_owned(),
-        ..RunInfo::default()
-    };
-    let boot = BootInfo {
-        boot_id: "b".to_owned(),
-        page_bytes: 4096,
-        user_hz: 100,
-        ..BootInfo::default()
-    };
-    writer
-        .begin_run(
-            &HostInfo::default(),
-            &boot,
-            &run,
-            &[&PROCESS, &SLABINFO, &LOADAVG],
-        )
-        .unwrap();
-    let ok = SampleState {
-        status: Status::Ok,
-        reason: None,
-        read_us: None,
-        bytes: None,
-    };
-    let mut rows = Rows::default();
-    for tick in 0..TICKS {
+    record_with_segments(path, at, |_| Vec::new())
+}
+
+/// With System V segments of 64 KiB each: their creators.
+fn record_with_segments(
+    path: &Path,
+    at: impl Fn(i64) -> (Vec<Process>, Vec<Cache>),
+    segments: impl Fn(i64) -> Vec<i64>,
+) -> Analysis {
+    let sources: [&'static Spec; 4] = [&PROCESS, &SLABINFO, &LOADAVG, &SYSVSHM];
+    analysed(path, &sources, TICKS, |tick, source, rows| {
         let (processes, caches) = at(tick);
-        let time = TickTime {
-            boottime_us: tick * 10_000_000,
-            ..TickTime::default()
-        };
-        writer.begin_tick(time).unwrap();
-        rows.clear();
-        let tasks: i64 = processes.iter().map(|(_, _, _, threads, _)| threads).sum();
-        for (pid, name, anon, threads, fds) in processes {
-            let values = [anon, threads, fds].map(Value::Int);
-            rows.entity(format!("{pid}.1").as_bytes(), name.as_bytes(), &values);
-            rows.label("pid", Label::Int(pid));
+        match source {
+            0 => {
+                for (pid, name, anon, threads, fds) in processes {
+                    let values = [anon, threads, fds].map(Value::Int);
+                    rows.entity(format!("{pid}.1").as_bytes(), name.as_bytes(), &values);
+                    rows.label("pid", Label::Int(pid));
+                }
+            }
+            1 => {
+                for (name, objects) in caches {
+                    let values = [objects, 256, (objects + 31) / 32, 2].map(Value::Int);
+                    rows.entity(name.as_bytes(), name.as_bytes(), &values);
+                }
+            }
+            2 => rows.scalar(b"tasks", processes.iter().map(|of| of.3).sum::<i64>()),
+            _ => {
+                for (number, creator) in segments(tick).into_iter().enumerate() {
+                    let name = number.to_string();
+                    rows.entity(name.as_bytes(), name.as_bytes(), &[Value::Int(65_536)]);
+                    rows.label("pid", Label::Int(creator));
+                }
+            }
         }
-        writer.write_sample(0, &ok, Some(&rows)).unwrap();
-        rows.clear();
-        for (name, objects) in caches {
-            let values = [objects, 256, (objects + 31) / 32, 2].map(Value::Int);
-            rows.entity(name.as_bytes(), name.as_bytes(), &values);
-        }
-        writer.write_sample(1, &ok, Some(&rows)).unwrap();
-        rows.clear();
-        rows.scalar(b"tasks", tasks);
-        writer.write_sample(2, &ok, Some(&rows)).unwrap();
-        writer.commit_tick(TickCost::default()).unwrap();
-    }
-    writer.end_run(TICKS * 10_000_000, "done").unwrap();
-    analyse(&Recording::open(path).unwrap(), |_| {}).unwrap()
+    })
 }
 
 /// Ten that do all sorts of things and keep nothing.
@@ -294,4 +266,28 @@ fn workers_that_leak_alike_are_one_finding_with_the_name_of_all() {
     assert_eq!(told.len(), 1, "{told:#?}");
     assert_eq!(told[0].0, "process/nginx/rss_anon_bytes");
     assert_eq!(told[0].1.len(), 4, "{told:#?}");
+}
+
+#[test]
+fn segments_that_are_made_one_after_the_other_are_added_up_with_their_maker() {
+    let dir = tempfile::tempdir().unwrap();
+    let analysis = record_with_segments(
+        &dir.path().join("a.db"),
+        |tick| {
+            let mut processes = innocents(tick);
+            processes.push((500, "maker", 900, 1, 4));
+            (processes, Vec::new())
+        },
+        |tick| {
+            let leaked = usize::try_from(tick / 4).unwrap();
+            [101, 101, 103]
+                .into_iter()
+                .chain(vec![500; leaked])
+                .collect()
+        },
+    );
+    let told = told(&analysis);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!(told[0].0, "sysvshm/segments[500]/rss_bytes");
+    assert_eq!(told[0].2, ["maker"]);
 }
