@@ -15,6 +15,7 @@ use super::things::{
 use super::{Finding, Judged};
 use crate::ledger::Ledger;
 use crate::load::Quantity;
+use crate::verdict::Verdict;
 
 /// A process stands for what the kernel holds for it only if it holds this many times as much itself:
 /// what the kernel holds says more of what leaks, a thread rather than the memory that it touched.
@@ -34,8 +35,11 @@ pub(super) fn findings(
     let totals = counted_totals(evidence, &things);
     for at in 0..things.len() {
         let head = &judged[things[at].members[0]];
-        let parts_are_known =
-            head.name.trend == Trend::Total && judged.iter().any(|part| is_part_of(part, head));
+        let parts_are_known = head.name.trend == Trend::Total
+            && judged
+                .iter()
+                .filter(|part| is_part_of(part, head))
+                .any(|part| part.judgement.verdict != Verdict::TooShort);
         if explained.contains(&at) || parts_are_known {
             continue;
         }
@@ -81,14 +85,35 @@ pub(super) fn findings(
         .map(|thing| {
             let total = thing.members[0];
             let parts = parts(evidence, &things, &judged[total]);
-            let parts = parts
+            let mut parts: Vec<(usize, f64)> = parts
                 .iter()
-                .map(|(at, slope)| (things[*at].members[0], *slope));
+                .map(|(at, slope)| (things[*at].members[0], *slope))
+                .collect();
+            if parts.is_empty() {
+                parts = young_parts(evidence, &judged[total]);
+            }
             let slope = judged[total].judgement.slope_per_s;
-            Attribution::new(total, slope, parts, &thing.suspects)
+            Attribution::new(total, slope, parts.into_iter(), &thing.suspects)
         })
         .collect();
     (findings, attribution)
+}
+
+/// What parts of a total have gained that have too few samples to be judged: of a source that is read
+/// seldom, in a recording that is young.
+fn young_parts(evidence: &Evidence<'_>, total: &Judged) -> Vec<(usize, f64)> {
+    let boot = evidence.index.boots.get(total.key.boot);
+    let span_s = boot.map_or(0.0, |boot| boot.span_s());
+    let parts = evidence.judged.iter().enumerate();
+    parts
+        .filter(|(_, part)| is_part_of(part, total))
+        .filter(|(_, part)| part.judgement.verdict == Verdict::TooShort)
+        .map(|(at, part)| {
+            let gained = part.judgement.last - part.judgement.first;
+            (at, gained / span_s.max(1.0))
+        })
+        .filter(|(_, slope)| *slope > 0.0)
+        .collect()
 }
 
 /// The finding that a group of things makes. What the kernel holds stands for it unless the process
