@@ -8,6 +8,44 @@ use rustix::io::Errno;
 use super::{Moment, Outcome, Parse, Sampler};
 use crate::root::read_whole;
 
+/// One text file that a sampler of its own keeps open from read to read.
+#[derive(Debug, Default)]
+pub(super) struct HeldFile {
+    fd: Option<OwnedFd>,
+    /// What was read last.
+    pub(super) text: Vec<u8>,
+}
+
+impl HeldFile {
+    /// Reads it whole. Where that fails, the error is how the sample went.
+    pub(super) fn read(
+        &mut self,
+        moment: &Moment<'_>,
+        path: &str,
+        needs: &str,
+    ) -> Result<(), Outcome> {
+        let read = match self.fd.take() {
+            Some(fd) => Ok(fd),
+            None => moment.root.open_file(path),
+        }
+        .and_then(|fd| read_whole(&fd, &mut self.text).map(|()| fd));
+        match read {
+            Ok(fd) => {
+                self.fd = Some(fd);
+                Ok(())
+            }
+            Err(error) => {
+                let (status, reason) = explain(error, path, needs);
+                Err(Outcome {
+                    status,
+                    reason: Some(reason),
+                    bytes: 0,
+                })
+            }
+        }
+    }
+}
+
 /// The files of one source.
 #[derive(Debug)]
 pub struct Files {

@@ -3,13 +3,12 @@
 #![deny(clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
 
 use memsoak_schema::{Happening, Issue, Label, MetricSpec, Rows, Shape, Spec, Status, Unit, Value};
 
+use super::files::HeldFile;
 use super::text::{DUPLICATE, Issues, MALFORMED, Seen, lines, parse_u64, words};
-use super::{Moment, Outcome, Sampler, Setup, files};
-use crate::root::read_whole;
+use super::{Moment, Outcome, Sampler, Setup};
 
 /// The description of this source.
 pub static SPEC: Spec = Spec {
@@ -32,8 +31,7 @@ pub static SPEC: Spec = Spec {
 
 #[derive(Default)]
 struct Modules {
-    held: Option<OwnedFd>,
-    buffer: Vec<u8>,
+    file: HeldFile,
     /// Name and size of those that were there at the last whole sample.
     known: Option<BTreeMap<Vec<u8>, Value>>,
 }
@@ -46,27 +44,14 @@ pub fn sampler(_: &Setup) -> Box<dyn Sampler> {
 impl Sampler for Modules {
     fn sample(&mut self, moment: &Moment<'_>, rows: &mut Rows) -> Outcome {
         let path = "proc/modules";
-        let read = match self.held.take() {
-            Some(fd) => Ok(fd),
-            None => moment.root.open_file(path),
-        }
-        .and_then(|fd| read_whole(&fd, &mut self.buffer).map(|()| fd));
-        match read {
-            Ok(fd) => self.held = Some(fd),
-            Err(error) => {
-                let (status, reason) = files::explain(error, path, SPEC.needs);
-                return Outcome {
-                    status,
-                    reason: Some(reason),
-                    bytes: 0,
-                };
-            }
+        if let Err(outcome) = self.file.read(moment, path, SPEC.needs) {
+            return outcome;
         }
         // Without modules the file is empty.
-        let issues = if self.buffer.is_empty() {
+        let issues = if self.file.text.is_empty() {
             Vec::new()
         } else {
-            parse(&self.buffer, 0, rows)
+            parse(&self.file.text, 0, rows)
         };
         let reason = issues.first().map(|first| format!("{path}: {first}"));
         if reason.is_none() {
@@ -78,7 +63,7 @@ impl Sampler for Modules {
                 None => Status::Ok,
             },
             reason,
-            bytes: self.buffer.len() as u64,
+            bytes: self.file.text.len() as u64,
         }
     }
 }

@@ -3,13 +3,13 @@
 #![deny(clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
 
 use memsoak_schema::{Issue, Label, MetricSpec, Rows, Shape, Spec, Status, Trend, Unit, Value};
 
+use super::files::HeldFile;
 use super::text::{Issues, MALFORMED, lines, parse_u64, unescape, words};
-use super::{Moment, Outcome, Sampler, Setup, files};
-use crate::root::{Root, read_whole};
+use super::{Moment, Outcome, Sampler, Setup};
+use crate::root::Root;
 
 /// The description of this source.
 pub static SPEC: Spec = Spec {
@@ -100,8 +100,7 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
 
 #[derive(Default)]
 struct Tmpfs {
-    held: Option<OwnedFd>,
-    buffer: Vec<u8>,
+    file: HeldFile,
 }
 
 /// Makes the sampler.
@@ -112,23 +111,10 @@ pub fn sampler(_: &Setup) -> Box<dyn Sampler> {
 impl Sampler for Tmpfs {
     fn sample(&mut self, moment: &Moment<'_>, rows: &mut Rows) -> Outcome {
         let path = "proc/self/mountinfo";
-        let read = match self.held.take() {
-            Some(fd) => Ok(fd),
-            None => moment.root.open_file(path),
+        if let Err(outcome) = self.file.read(moment, path, SPEC.needs) {
+            return outcome;
         }
-        .and_then(|fd| read_whole(&fd, &mut self.buffer).map(|()| fd));
-        match read {
-            Ok(fd) => self.held = Some(fd),
-            Err(error) => {
-                let (status, reason) = files::explain(error, path, SPEC.needs);
-                return Outcome {
-                    status,
-                    reason: Some(reason),
-                    bytes: 0,
-                };
-            }
-        }
-        let (mounts, issues) = parse_mounts(&self.buffer);
+        let (mounts, issues) = parse_mounts(&self.file.text);
         let mut reason = issues.first().map(|first| format!("{path}: {first}"));
         let devices = by_device(mounts);
         if devices.len() > MOST_MOUNTS {
@@ -152,7 +138,7 @@ impl Sampler for Tmpfs {
                 None => Status::Ok,
             },
             reason,
-            bytes: self.buffer.len() as u64,
+            bytes: self.file.text.len() as u64,
         }
     }
 }
