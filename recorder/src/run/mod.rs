@@ -1,0 +1,218 @@
+//! `memsoak-record run`: the loop of the ticks.
+//!
+//! A tick is read by the [`Collector`] and written by the [`Keeper`]: everything is read before the
+//! transaction begins, since while it is open nobody else can write, and a mark must get in between
+//! the ticks of a machine that is too busy to sleep.
+
+mod collector;
+mod keeper;
+mod prepare;
+
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use memsoak_schema::{Spec, Writer};
+
+use self::collector::Collector;
+use self::keeper::Keeper;
+use crate::clock::{Alarm, Deadlines, Due, boottime_us};
+use crate::root::Root;
+use crate::source::Setup;
+use crate::{host, log};
+
+/// What `run` was asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The recording.
+    pub db: PathBuf,
+    /// Interval of the ticks.
+    pub interval: Duration,
+    /// When to stop; `None` is at a signal.
+    pub duration: Option<Duration>,
+    /// Intervals of single sources.
+    pub every: Vec<(String, Duration)>,
+    /// Sources left out.
+    pub without: Vec<String>,
+    /// The machine that is read.
+    pub root: PathBuf,
+    /// Labels of the run.
+    pub labels: Vec<(String, String)>,
+    /// Share of one CPU that the recording may take.
+    pub cpu_budget: f64,
+}
+
+impl Options {
+    /// Interval of the ticks in us.
+    fn interval_us(&self) -> i64 {
+        i64::try_from(self.interval.as_micros()).unwrap_or(i64::MAX)
+    }
+}
+
+/// Records until the duration is over or SIGTERM or SIGINT comes; then flushes and returns.
+///
+/// # Errors
+/// When the recording cannot be opened or continued. A source that cannot be read is no error, and
+/// a write that fails is tried again at the next tick.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let stop = stop_signal()?;
+    let root = Root::open(&options.root)
+        .with_context(|| format!("cannot open the root {}", options.root.display()))?;
+    let mut recorder = Recorder::start(options, root)?;
+    let alarm = Alarm::new().context("cannot make a timer")?;
+    let start = boottime_us();
+    let mut deadlines = Deadlines::new(start, options.interval_us());
+    let end = options.duration.map(|duration| {
+        start.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX))
+    });
+    log::info(&[
+        ("event", "recording"),
+        ("db", &options.db.display().to_string()),
+        ("interval", &format!("{:?}", options.interval)),
+    ]);
+    let why = loop {
+        if end.is_some_and(|end| deadlines.next_us() >= end) {
+            // The last interval is waited for too: a duration of 60 s is 60 s of recording.
+            let end = end.unwrap_or_default();
+            break if alarm.wait_until(end, stop.as_fd())? {
+                "the duration is over"
+            } else {
+                "stopped by a signal"
+            };
+        }
+        if !alarm.wait_until(deadlines.next_us(), stop.as_fd())? {
+            break "stopped by a signal";
+        }
+        let due = deadlines.take(boottime_us());
+        recorder.tick(due)?;
+    };
+    let ticks = recorder.ticks;
+    recorder.finish(why)?;
+    log::info(&[
+        ("event", "stopped"),
+        ("why", why),
+        ("ticks", &ticks.to_string()),
+    ]);
+    if ticks == 0 {
+        bail!("not one tick could be written to {}", options.db.display());
+    }
+    Ok(())
+}
+
+/// SIGTERM and SIGINT as something that can be waited for.
+fn stop_signal() -> anyhow::Result<UnixStream> {
+    let (read, write) = UnixStream::pair()?;
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
+    }
+    Ok(read)
+}
+
+struct Recorder {
+    collector: Collector,
+    keeper: Keeper,
+    ticks: u64,
+}
+
+impl Recorder {
+    fn start(options: &Options, root: Root) -> anyhow::Result<Self> {
+        let wanted = prepare::select(options)?;
+        let mut writer = Writer::open(&options.db)?;
+        prepare::refuse_if_in_use(&mut writer, &options.db, &root)?;
+        let specs: Vec<&'static Spec> = wanted.iter().map(|source| source.spec).collect();
+        writer.begin_run(
+            &host::read_host(&root),
+            &host::read_boot(&root),
+            &prepare::run_info(options, &root)?,
+            &specs,
+        )?;
+        let setup = Setup {
+            interval_us: options.interval_us().unsigned_abs(),
+            held_processes: prepare::held_processes(&root),
+            recorded_until_us: writer.recorded_until_us()?,
+        };
+        Ok(Self {
+            collector: Collector::new(options, root, &wanted, &setup),
+            keeper: Keeper::new(writer, wanted.len(), options.interval_us()),
+            ticks: 0,
+        })
+    }
+
+    /// One tick. Only an error that no later tick can mend is one.
+    fn tick(&mut self, due: Due) -> anyhow::Result<()> {
+        let picture = self.collector.collect(due, &self.keeper.keyframes());
+        if self.keeper.keep(&picture)? {
+            self.ticks += 1;
+            self.collector.was_kept(picture);
+        } else {
+            self.collector.was_lost(picture);
+        }
+        Ok(())
+    }
+
+    fn finish(self, why: &str) -> anyhow::Result<()> {
+        Ok(self.keeper.finish(why)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use memsoak_schema::{Rows, Status};
+
+    use super::*;
+    use crate::source::{Moment, Outcome, Sampler};
+
+    /// Puts a mark into the recording while it is being read.
+    struct Marking {
+        db: PathBuf,
+        boot_id: String,
+    }
+
+    impl Sampler for Marking {
+        fn sample(&mut self, _: &Moment<'_>, rows: &mut Rows) -> Outcome {
+            memsoak_schema::mark(&self.db, &self.boot_id, boottime_us(), "meanwhile")
+                .expect("the file is free while sources are read");
+            rows.scalar(b"MemFree", 1_u64);
+            Outcome {
+                status: Status::Ok,
+                reason: None,
+                bytes: 0,
+            }
+        }
+    }
+
+    #[test]
+    fn a_mark_gets_in_while_a_tick_reads() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let options = Options {
+            db: dir.path().join("soak.db"),
+            interval: Duration::from_secs(1),
+            duration: None,
+            every: Vec::new(),
+            without: Vec::new(),
+            root: PathBuf::from("/"),
+            labels: Vec::new(),
+            cpu_budget: 0.01,
+        };
+        let root = Root::open(&options.root).expect("a running machine has a root");
+        let boot_id = host::read_boot(&root).boot_id;
+        let mut recorder = Recorder::start(&options, root).expect("a new file");
+        recorder.collector.replace_first(Box::new(Marking {
+            db: options.db.clone(),
+            boot_id,
+        }));
+        let due = Due {
+            index: 0,
+            late_us: 0,
+            missed: 0,
+        };
+        recorder.tick(due).expect("a tick");
+        recorder.finish("over").expect("a clean end");
+        let recording = memsoak_schema::Recording::open(&options.db).expect("a recording");
+        assert_eq!(recording.ticks().expect("ticks").len(), 1);
+        let events = recording.events().expect("events");
+        assert!(events.iter().any(|event| event.text == "meanwhile"));
+    }
+}
