@@ -1,10 +1,11 @@
 //! The machine that is read: the root of a file system, `/` or a folder of captured files.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 use rustix::path::Arg;
 
@@ -37,7 +38,7 @@ impl Root {
     ///
     /// # Errors
     /// The kernel's.
-    pub fn open_file(&self, path: &str) -> Result<OwnedFd, Errno> {
+    pub fn open_file(&self, path: impl Arg) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
         rustix::fs::openat(&self.dir, path, flags, Mode::empty())
     }
@@ -49,6 +50,62 @@ impl Root {
     pub fn open_dir(&self, path: impl Arg) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::openat(&self.dir, path, flags, Mode::empty())
+    }
+
+    /// The paths below it that match a pattern, in which a `*` stands for any text within one name, in
+    /// order. What follows the last `*` is taken to be there.
+    ///
+    /// # Errors
+    /// The kernel's, where no folder can be listed.
+    pub fn matching(&self, pattern: &str) -> Result<Vec<Vec<u8>>, Errno> {
+        let mut found = vec![Vec::new()];
+        for part in pattern.split('/') {
+            let Some((before, after)) = part.split_once('*') else {
+                for path in &mut found {
+                    push_part(path, part.as_bytes());
+                }
+                continue;
+            };
+            let mut next = Vec::new();
+            let mut refusal = None;
+            for folder in &found {
+                match self.names_in(folder) {
+                    Ok(names) => {
+                        let is_meant = |name: &Vec<u8>| {
+                            name.strip_prefix(before.as_bytes())
+                                .is_some_and(|rest| rest.ends_with(after.as_bytes()))
+                        };
+                        next.extend(names.into_iter().filter(is_meant).map(|name| {
+                            let mut path = folder.clone();
+                            push_part(&mut path, &name);
+                            path
+                        }));
+                    }
+                    Err(error) => refusal = refusal.or(Some(error)),
+                }
+            }
+            if let (true, Some(error)) = (next.is_empty(), refusal) {
+                return Err(error);
+            }
+            found = next;
+        }
+        Ok(found)
+    }
+
+    /// The names in a folder, in order, without those that begin with a dot.
+    fn names_in(&self, path: &[u8]) -> Result<Vec<Vec<u8>>, Errno> {
+        let folder = self.open_dir(path)?;
+        let mut buffer = [MaybeUninit::uninit(); 8 * 1024];
+        let mut entries = RawDir::new(&folder, &mut buffer);
+        let mut names = Vec::new();
+        while let Some(entry) = entries.next() {
+            let name = entry?.file_name().to_bytes().to_vec();
+            if !name.starts_with(b".") {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
     }
 
     /// Takes hold of a place below it, without reading what is there.
@@ -78,6 +135,13 @@ impl Root {
         read_whole(&file, &mut bytes).ok()?;
         Some(String::from_utf8_lossy(&bytes).trim().to_owned())
     }
+}
+
+fn push_part(path: &mut Vec<u8>, part: &[u8]) {
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(part);
 }
 
 /// Reads a file from its beginning to its end into `buffer`, which keeps its memory.
