@@ -37,7 +37,7 @@ pub static SPEC: Spec = Spec {
         of processes and files that stay in an area until a driver wants it. failed_pages are those \
         asked for in vain; largest_free_pages (debugfs only) tells why, when there is room and no \
         stretch of it.",
-    overhead: "",
+    overhead: "to be measured",
 };
 
 const fn pages(name: &'static str) -> MetricSpec {
@@ -45,7 +45,7 @@ const fn pages(name: &'static str) -> MetricSpec {
 }
 
 /// What the files say of an area, by their places in [`Spec::paths`].
-type Figures = [Option<u64>; 8];
+type Figures = [Value; 8];
 
 /// Parses the files: one number each.
 pub fn parse(texts: &[Text], rows: &mut Rows) -> Vec<TextIssue> {
@@ -53,16 +53,14 @@ pub fn parse(texts: &[Text], rows: &mut Rows) -> Vec<TextIssue> {
     let mut areas: Vec<(&[u8], Figures)> = Vec::new();
     for (at, text) in texts.iter().enumerate() {
         let value = match text.number() {
-            Ok(Value::Int(value)) => u64::try_from(value).ok(),
-            // More than there can be.
-            Ok(_) => None,
+            Ok(value) => value,
             Err(issue) => {
                 issues.push((at, issue));
                 continue;
             }
         };
         let folder = text.folder();
-        // Until Linux 5.16 debugfs puts a word before the name that sysfs has.
+        // Older kernels put a word before the name in debugfs that sysfs has.
         let bare = folder.strip_prefix(b"cma-").unwrap_or(folder);
         let place = [folder, bare]
             .iter()
@@ -88,14 +86,30 @@ pub fn parse(texts: &[Text], rows: &mut Rows) -> Vec<TextIssue> {
             used,
             largest,
         ] = figures;
-        let less = |of: Option<u64>, taken: Option<u64>| of?.checked_sub(taken?);
-        let used = used
-            .or_else(|| less(total, available))
-            .or_else(|| less(allocated, released));
-        let columns = [total.or(count), used, largest, allocated, failed, released];
-        rows.entity(name, name, &columns.map(Value::from));
+        let columns = [
+            first_known([total, count]),
+            first_known([used, less(total, available), less(allocated, released)]),
+            largest,
+            allocated,
+            failed,
+            released,
+        ];
+        rows.entity(name, name, &columns);
     }
     issues
+}
+
+fn first_known<const N: usize>(values: [Value; N]) -> Value {
+    let known = values.into_iter().find(|value| *value != Value::Null);
+    known.unwrap_or_default()
+}
+
+/// What is left of `of`; not known where either is not, or more was taken than there is.
+fn less(of: Value, taken: Value) -> Value {
+    match (of, taken) {
+        (Value::Int(of), Value::Int(taken)) if of >= taken => Value::Int(of - taken),
+        _ => Value::Null,
+    }
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ pub static SPEC: Spec = Spec {
         surplus is what was taken beyond the pool (nr_overcommit_hugepages) and goes back when it is \
         freed. The pools of hugetlbfs only: transparent huge pages are AnonHugePages of meminfo. \
         Where pools lie by node: numa.",
-    overhead: "",
+    overhead: "to be measured",
 };
 
 const fn count(name: &'static str) -> MetricSpec {

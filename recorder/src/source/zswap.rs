@@ -33,8 +33,8 @@ pub static SPEC: Spec = Spec {
         its figures once it has been enabled; reject_* and pool_limit_hit are counted since boot. \
         pool_total_size is Zswap of meminfo and stored_pages is Zswapped there (since Linux 5.19, \
         and those need no debugfs): the trend is judged there. A pool of zsmalloc is in nr_zspages \
-        too, one of zbud or z3fold (until Linux 6.17) is not.",
-    overhead: "",
+        too, one of zbud or z3fold (until Linux 6.14) is not.",
+    overhead: "to be measured",
 };
 
 /// Parses the files: one number or a letter for yes and no each.
