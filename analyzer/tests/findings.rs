@@ -35,6 +35,20 @@ static SWAPS: Spec = entities(
     ],
 );
 
+static ZRAM: Spec = entities(
+    "zram",
+    &[MetricSpec::gauge("used_bytes", Unit::Bytes)
+        .judged(Trend::Total)
+        .part_of("meminfo/SwapTotal")],
+);
+
+static SEGMENTS: Spec = entities(
+    "sysvshm",
+    &[MetricSpec::gauge("swap_bytes", Unit::Bytes)
+        .judged(Trend::Memory)
+        .part_of("meminfo/SwapTotal")],
+);
+
 /// What each series holds at a tick: the scalars, and (name, size, used) of each thing.
 type Picture<'a> = (Vec<(&'a str, i64)>, Vec<(&'a str, i64, i64)>);
 
@@ -171,4 +185,38 @@ fn nothing_that_grows_is_clean_and_too_few_ticks_are_inconclusive() {
     let analysis = record(&dir.path().join("b.db"), 20, flat);
     assert_eq!(analysis.verdict(), "inconclusive");
     assert!(analysis.findings.is_empty());
+}
+
+#[test]
+fn compressed_swap_stands_under_what_is_swapped_and_alone_where_it_is_a_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let with = |file: &str, swapped: i64| {
+        let sources: &[&'static Spec] = &[&ZRAM, &SEGMENTS];
+        let analysis = analysed(
+            &dir.path().join(file),
+            sources,
+            400,
+            |tick, source, rows| {
+                let wobble = (tick * 37) % 11;
+                // It compresses to a third.
+                let (name, bytes) = match source {
+                    0 => ("zram0", (1 << 20) + 20_000 * tick + wobble),
+                    _ => ("7", (1 << 20) + swapped * tick + wobble),
+                };
+                rows.entity(name.as_bytes(), name.as_bytes(), &[Value::Int(bytes)]);
+            },
+        );
+        told(&analysis)
+    };
+    assert_eq!(
+        with("swap.db", 60_000),
+        [(
+            "sysvshm/7/swap_bytes".to_owned(),
+            vec!["zram/zram0/used_bytes".to_owned()]
+        )]
+    );
+    assert_eq!(
+        with("disk.db", 0),
+        [("zram/zram0/used_bytes".to_owned(), vec![])]
+    );
 }

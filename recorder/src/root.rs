@@ -153,13 +153,33 @@ fn push_part(path: &mut Vec<u8>, part: &[u8]) {
 /// # Errors
 /// The kernel's; `buffer` then holds what came before.
 pub fn read_whole(file: impl AsFd, buffer: &mut Vec<u8>) -> Result<(), Errno> {
+    read_to_end(buffer, |buffer| {
+        let offset = buffer.len() as u64;
+        rustix::io::pread(&file, rustix::buffer::spare_capacity(buffer), offset)
+    })
+}
+
+/// Reads a file that was just opened into `buffer`, which keeps its memory. Files of debugfs that hold
+/// one number know no place to read from, and refuse `pread`.
+///
+/// # Errors
+/// The kernel's; `buffer` then holds what came before.
+pub fn read_opened(file: impl AsFd, buffer: &mut Vec<u8>) -> Result<(), Errno> {
+    read_to_end(buffer, |buffer| {
+        rustix::io::read(&file, rustix::buffer::spare_capacity(buffer))
+    })
+}
+
+fn read_to_end(
+    buffer: &mut Vec<u8>,
+    mut read: impl FnMut(&mut Vec<u8>) -> Result<usize, Errno>,
+) -> Result<(), Errno> {
     buffer.clear();
     loop {
         if buffer.capacity() - buffer.len() < 4096 {
             buffer.reserve(buffer.capacity().max(4096));
         }
-        let offset = buffer.len() as u64;
-        match rustix::io::pread(&file, rustix::buffer::spare_capacity(buffer), offset) {
+        match read(buffer) {
             Ok(0) => return Ok(()),
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error),

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::charts::{quantity, rate_words};
 use super::json::{Clock, FindingEntry, Report};
-use super::markdown::{code, plain};
+use super::markdown::plain;
 use crate::diagnose::{Diagnosis, Severity, diagnose};
 use crate::exhaustion::{Exhaustion, Outlook, Resource, exhaustion, outlooks};
 use crate::findings::Analysis;
@@ -164,10 +164,7 @@ fn exhaustion_entry(analysis: &Analysis, outlook: &Outlook) -> ExhaustionEntry {
         ),
         Resource::Group { name, .. } => (
             format!("cgroup/{name}/limit_bytes"),
-            format!(
-                "What the control group {} may still take under its limit",
-                code(name)
-            ),
+            format!("What the control group {name} may still take under its limit"),
         ),
     };
     let mut text = match outlook.when {

@@ -24,7 +24,7 @@ pub static SPEC: Spec = Spec {
         of memory) to 1 (for want of blocks of that order). Orders that the kernel has not are NULL. \
         Both follow from buddyinfo, which needs no debugfs and from which the analyzer computes \
         them; this is the kernel's own word.",
-    overhead: "to be measured",
+    overhead: "23 us a read with three zones; takes each zone's lock twice.",
 };
 
 const COLUMNS: [MetricSpec; 2 * ORDERS] = [

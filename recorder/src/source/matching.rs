@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::files::explain;
 use super::text::{Issues, MALFORMED, lines, parse_i64, parse_u64};
 use super::{Moment, Outcome, Sampler};
-use crate::root::{Root, read_whole};
+use crate::root::{Root, read_opened};
 
 /// One file that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ pub fn read_texts(root: &Root, spec: &Spec) -> Texts {
             let mut bytes = Vec::new();
             let result = root
                 .open_file(path.as_slice())
-                .and_then(|fd| read_whole(&fd, &mut bytes));
+                .and_then(|fd| read_opened(&fd, &mut bytes));
             match result {
                 Ok(()) => read.texts.push(Text {
                     pattern,
@@ -276,6 +276,21 @@ mod tests {
             [&b"area0.size"[..], b"area1.size", b"x.used"].map(<[u8]>::to_vec)
         );
         assert_eq!(rows.value_of(b"area0.size"), Some(Value::Int(-5)));
+    }
+
+    /// A pipe knows no place to read from, as the files of debugfs that hold one number.
+    #[test]
+    fn a_file_that_cannot_be_read_from_a_place_is_read() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        rustix::io::write(&writer, b"1953792\n").unwrap();
+        drop(writer);
+        let mut text = Vec::new();
+        assert_eq!(
+            crate::root::read_whole(&reader, &mut text),
+            Err(Errno::SPIPE)
+        );
+        read_opened(&reader, &mut text).unwrap();
+        assert_eq!(text, b"1953792\n");
     }
 
     #[test]

@@ -37,7 +37,9 @@ pub static SPEC: Spec = Spec {
             MetricSpec::gauge("rss_shmem_kib", Unit::Kib)
                 .judged(Trend::Memory)
                 .part_of("meminfo/Shmem"),
-            MetricSpec::gauge("vm_swap_kib", Unit::Kib).judged(Trend::Memory),
+            MetricSpec::gauge("vm_swap_kib", Unit::Kib)
+                .judged(Trend::Memory)
+                .part_of("meminfo/SwapTotal"),
             MetricSpec::gauge("vm_size_kib", Unit::Kib).judged(Trend::Clue),
             MetricSpec::gauge("vm_pte_kib", Unit::Kib)
                 .judged(Trend::Memory)
