@@ -38,7 +38,15 @@ impl Root {
     ///
     /// # Errors
     /// The kernel's.
-    pub fn open_file(&self, path: impl Arg) -> Result<OwnedFd, Errno> {
+    pub fn open_file(&self, path: &str) -> Result<OwnedFd, Errno> {
+        self.open_found(path.as_bytes())
+    }
+
+    /// Opens a file below it that was [found](Self::matching).
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open_found(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
         rustix::fs::openat(&self.dir, path, flags, Mode::empty())
     }

@@ -76,7 +76,7 @@ impl Sampler for Files {
         for (index, (path, held)) in self.spec.paths.iter().zip(&mut self.held).enumerate() {
             let read = match held.take() {
                 Some(fd) => Ok(fd),
-                None => moment.root.open_file(*path),
+                None => moment.root.open_file(path),
             }
             .and_then(|fd| read_whole(&fd, &mut self.buffer).map(|()| fd));
             match read {

@@ -101,7 +101,7 @@ pub fn read_texts(root: &Root, spec: &Spec) -> Texts {
             matched = true;
             let mut bytes = Vec::new();
             let result = root
-                .open_file(path.as_slice())
+                .open_found(&path)
                 .and_then(|fd| read_opened(&fd, &mut bytes));
             match result {
                 Ok(()) => read.texts.push(Text {
