@@ -48,7 +48,6 @@ use std::path::Path;
 use memsoak_schema::{Issue, Rows, Spec, Status};
 
 use crate::root::Root;
-use matching::{Matching, ParseTexts};
 
 /// Parses one file of a source into rows.
 ///
@@ -62,7 +61,7 @@ pub enum Reader {
     /// Whole text files on held descriptors.
     Files(Parse),
     /// Text files whose paths are patterns, understood together.
-    Matching(ParseTexts),
+    Matching(matching::ParseTexts),
     /// Text files, with something of its own around the reading.
     Around(Parse, fn(&Setup) -> Box<dyn Sampler>),
     /// Something of its own.
@@ -129,7 +128,7 @@ impl Source {
     pub fn sampler(&self, setup: &Setup) -> Box<dyn Sampler> {
         match self.reader {
             Reader::Files(parse) => Box::new(files::Files::new(self.spec, parse)),
-            Reader::Matching(parse) => Box::new(Matching::new(self.spec, parse)),
+            Reader::Matching(parse) => Box::new(matching::Matching::new(self.spec, parse)),
             Reader::Around(_, make) | Reader::Own(make) => make(setup),
         }
     }
@@ -143,7 +142,7 @@ impl Source {
     }
 
     /// The parser of its files by patterns; `None` where it has none.
-    pub fn parse_texts(&self) -> Option<ParseTexts> {
+    pub fn parse_texts(&self) -> Option<matching::ParseTexts> {
         match self.reader {
             Reader::Matching(parse) => Some(parse),
             _ => None,
@@ -192,7 +191,7 @@ const fn files(spec: &'static Spec, parse: Parse) -> Source {
     }
 }
 
-const fn matching(spec: &'static Spec, parse: ParseTexts) -> Source {
+const fn matching(spec: &'static Spec, parse: matching::ParseTexts) -> Source {
     Source {
         spec,
         reader: Reader::Matching(parse),
