@@ -634,6 +634,68 @@ fn the_report_tells_diagnoses_exhaustion_and_growth_between_marks() {
 }
 
 #[test]
+fn a_group_that_grows_towards_its_limit_has_an_end_of_its_own() {
+    let plot = Plot {
+        ticks: 600,
+        ..Plot::default()
+    };
+    let (json, text) = report_of(&plot, |tick, machine| {
+        let wobble = i64::from(tick * 37 % 11) * 1024;
+        let leaked = i64::from(tick) * 4096 + wobble;
+        // One leaks, one fills its page cache, one has no limit, one has more than the machine.
+        machine.groups.insert(
+            "/leaky",
+            vec![
+                ("current_bytes", (10 << 20) + leaked),
+                ("limit_bytes", 20 << 20),
+                ("file_bytes", 3 << 20),
+                ("shmem_bytes", 1 << 20),
+                ("anon_bytes", (5 << 20) + leaked),
+            ],
+        );
+        machine.groups.insert(
+            "/reader",
+            vec![
+                ("current_bytes", (10 << 20) + leaked),
+                ("limit_bytes", 20 << 20),
+                ("file_bytes", (3 << 20) + leaked),
+            ],
+        );
+        let grows = ("current_bytes", (10 << 20) + leaked);
+        machine.groups.insert("/free", vec![grows]);
+        machine
+            .groups
+            .insert("/roomy", vec![grows, ("limit_bytes", 1 << 40)]);
+    });
+    let entries = json["exhaustion"].as_array().unwrap();
+    let groups: Vec<_> = entries
+        .iter()
+        .filter(|entry| entry["of"] != "MemAvailable")
+        .collect();
+    let [leaky] = groups.as_slice() else {
+        panic!("{groups:?}");
+    };
+    assert_eq!(leaky["of"], "cgroup//leaky/limit_bytes");
+    assert_eq!(leaky["verdict"], "leak");
+    // 10 MiB are left and 2 MiB of cache can go, less the 2.34 MiB that were leaked in 5,990 s at
+    // 409.6 bytes a second: 6.87 h.
+    let hours = leaky["hours"].as_f64().unwrap();
+    assert!((6.7..7.0).contains(&hours), "{hours}");
+    assert!(
+        text.contains("What the control group /leaky may still take under its limit"),
+        "{text}"
+    );
+    // The finding that is the group itself ends with the group's limit.
+    let own = json["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|finding| finding["series"] == "cgroup//leaky/anon_bytes")
+        .unwrap();
+    assert_eq!(own["eta_hours"], leaky["hours"]);
+}
+
+#[test]
 fn the_onset_of_a_growth_is_told_with_the_mark_or_process_beside_it() {
     let plot = Plot {
         ticks: 480,

@@ -2,9 +2,10 @@
 //!
 //! The fields are those of /proc/meminfo (Documentation/filesystems/proc.rst), with the free pages
 //! that wait on per-CPU lists from /proc/zoneinfo: they are in no field of meminfo, and without them
-//! the rest wanders by tens of MiB. A class that this kernel or this user lacks is absent, not zero.
+//! the rest wanders by tens of MiB, and with what drivers hold of the areas for contiguous memory from
+//! the source cma. A class that this kernel or this user lacks is absent, not zero.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use memsoak_schema::{Error, Metric, Recording, Source};
 
@@ -112,6 +113,13 @@ const CLASSES: &[ClassDef] = &[
     class("hugetlb", "Hugetlb", |at| at.of("Hugetlb")),
     // What zram and zswap hold compressed (mm/zsmalloc.c).
     class("zsmalloc", ZSPAGES, |at| at.of(ZSPAGES)),
+    // Pools of zswap that are not of zsmalloc: zbud and z3fold, which commit 6df8bae8e851 and its
+    // neighbour removed in Linux 6.15. Those of zsmalloc are no larger than all that it has.
+    class("zswap", "Zswap", |at| {
+        Some((at.of("Zswap")? - at.if_any(ZSPAGES)?).max(0.0))
+    }),
+    // What drivers hold; pages of processes that stay in an area meanwhile are anon or file cache.
+    class("cma", CMA, |at| at.of(CMA)),
     class("balloon", "Balloon", |at| at.of("Balloon")),
     class("hardware_corrupted", "HardwareCorrupted", |at| {
         at.of("HardwareCorrupted")
@@ -149,6 +157,7 @@ const FIELDS: &[&str] = &[
     "Percpu",
     VMALLOC,
     "Hugetlb",
+    "Zswap",
     "Balloon",
     "HardwareCorrupted",
 ];
@@ -158,6 +167,12 @@ const PCP: &str = "pcp_count_pages";
 
 /// Stands for the sum of the zones' compressed pages.
 const ZSPAGES: &str = "zspages_pages";
+
+/// Stands for the sum over the areas of the contiguous memory allocator.
+const CMA: &str = "used_pages";
+
+/// Areas of which huge pages are made, which Hugetlb has already (mm/hugetlb_cma.c).
+const CMA_OF_HUGETLB: &[u8] = b"hugetlb";
 
 /// Pages behind vmalloc: VmallocUsed, or the sum over vmallocinfo where that is always 0, from Linux
 /// 4.4 (commit a5ad88ce8c7f) to 5.2 (until commit 97105f0ab7b8).
@@ -285,6 +300,22 @@ pub fn read_ledgers(recording: &Recording, index: &Index) -> Result<Vec<Option<L
                 for field in [PCP, ZSPAGES] {
                     entity_keys(recording, index, source, field, &mut keys)?;
                 }
+            }
+            "cma" => {
+                let mut others = HashSet::new();
+                recording.scan_names(source.source, |entity, _, name, _| {
+                    if name.starts_with(CMA_OF_HUGETLB) {
+                        others.insert(entity);
+                    }
+                })?;
+                let from = keys.len();
+                entity_keys(recording, index, source, CMA, &mut keys)?;
+                let added = keys.split_off(from);
+                keys.extend(
+                    added
+                        .into_iter()
+                        .filter(|(key, _)| !others.contains(&key.entity)),
+                );
             }
             "vmallocinfo" => {
                 entity_keys(recording, index, source, "alloc_pages", &mut keys)?;
@@ -447,7 +478,7 @@ mod tests {
 
     /// Every field, each with its own number.
     fn every_field() -> Vec<(&'static str, f64)> {
-        let fields = FIELDS.iter().chain(&[PCP, ZSPAGES]);
+        let fields = FIELDS.iter().chain(&[PCP, ZSPAGES, CMA]);
         let number = |name: &str| match name {
             "MemTotal" => 10_000.0,
             "Cached" => 900.0,
@@ -497,6 +528,18 @@ mod tests {
         let vmalloc = |mapped| class(&of(&fields, mapped)?, "vmalloc");
         assert_eq!(vmalloc(true), Some(20.0));
         assert_eq!(vmalloc(false), Some(30.0));
+    }
+
+    #[test]
+    fn a_pool_of_zswap_counts_only_where_zsmalloc_does_not_have_it() {
+        let zswap = |zspages: Option<f64>| {
+            let mut fields = vec![("MemTotal", 100.0), ("Zswap", 30.0)];
+            fields.extend(zspages.map(|mib| (ZSPAGES, mib)));
+            class(&of(&fields, true)?, "zswap")
+        };
+        assert_eq!(zswap(None), Some(30.0));
+        assert_eq!(zswap(Some(0.0)), Some(30.0));
+        assert_eq!(zswap(Some(31.0)), Some(0.0));
     }
 
     #[test]

@@ -35,6 +35,33 @@ static SWAPS: Spec = entities(
     ],
 );
 
+static ZRAM: Spec = entities(
+    "zram",
+    &[MetricSpec::gauge("used_bytes", Unit::Bytes)
+        .judged(Trend::Total)
+        .part_of("meminfo/SwapTotal")],
+);
+
+static SEGMENTS: Spec = entities(
+    "sysvshm",
+    &[MetricSpec::gauge("swap_bytes", Unit::Bytes)
+        .judged(Trend::Memory)
+        .part_of("meminfo/SwapTotal")],
+);
+
+static TOTALS: Spec = of_shape(
+    "meminfo",
+    Shape::Scalars {
+        known: &[],
+        other: |_| MetricSpec::gauge("", Unit::Kib),
+    },
+);
+
+static AREAS: Spec = entities(
+    "cma",
+    &[MetricSpec::gauge("used_pages", Unit::Pages).judged(Trend::Memory)],
+);
+
 /// What each series holds at a tick: the scalars, and (name, size, used) of each thing.
 type Picture<'a> = (Vec<(&'a str, i64)>, Vec<(&'a str, i64, i64)>);
 
@@ -171,4 +198,72 @@ fn nothing_that_grows_is_clean_and_too_few_ticks_are_inconclusive() {
     let analysis = record(&dir.path().join("b.db"), 20, flat);
     assert_eq!(analysis.verdict(), "inconclusive");
     assert!(analysis.findings.is_empty());
+}
+
+#[test]
+fn compressed_swap_stands_under_what_is_swapped_and_alone_where_it_is_a_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let with = |file: &str, swapped: i64| {
+        let sources: &[&'static Spec] = &[&ZRAM, &SEGMENTS];
+        let analysis = analysed(
+            &dir.path().join(file),
+            sources,
+            400,
+            |tick, source, rows| {
+                let wobble = (tick * 37) % 11;
+                // It compresses to a third.
+                let (name, bytes) = match source {
+                    0 => ("zram0", (1 << 20) + 20_000 * tick + wobble),
+                    _ => ("7", (1 << 20) + swapped * tick + wobble),
+                };
+                rows.entity(name.as_bytes(), name.as_bytes(), &[Value::Int(bytes)]);
+            },
+        );
+        told(&analysis)
+    };
+    assert_eq!(
+        with("swap.db", 60_000),
+        [(
+            "sysvshm/7/swap_bytes".to_owned(),
+            vec!["zram/zram0/used_bytes".to_owned()]
+        )]
+    );
+    assert_eq!(
+        with("disk.db", 0),
+        [("zram/zram0/used_bytes".to_owned(), vec![])]
+    );
+}
+
+#[test]
+fn what_drivers_hold_of_an_area_is_a_class_of_its_own_and_no_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let sources: &[&'static Spec] = &[&TOTALS, &AREAS];
+    let analysis = analysed(
+        &dir.path().join("a.db"),
+        sources,
+        400,
+        |tick, source, rows| {
+            if source == 0 {
+                rows.scalar(b"MemTotal", 400_000_i64);
+                rows.scalar(b"MemFree", 390_000 - 4 * 3 * tick);
+                return;
+            }
+            // Huge pages are in Hugetlb, also those of an area.
+            for (name, pages) in [("reserved", 100 + 3 * tick), ("hugetlb0", 700)] {
+                rows.entity(name.as_bytes(), name.as_bytes(), &[Value::Int(pages)]);
+            }
+        },
+    );
+    assert_eq!(
+        told(&analysis),
+        [("cma/reserved/used_bytes".to_owned(), vec![])]
+    );
+    let ledger = analysis.ledgers[0].as_ref().unwrap();
+    let last = |name: &str| {
+        let class = ledger.classes.iter().find(|class| class.name == name);
+        class.unwrap().ends().unwrap().1
+    };
+    let pages = f64::from(100 + 3 * 399);
+    assert!((last("cma") - pages * 4096.0).abs() < 1.0);
+    assert!((last("unaccounted") - (10_000.0 * 1024.0 - 100.0 * 4096.0)).abs() < 1.0);
 }

@@ -1,10 +1,11 @@
 //! The machine that is read: the root of a file system, `/` or a folder of captured files.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 use rustix::path::Arg;
 
@@ -38,6 +39,14 @@ impl Root {
     /// # Errors
     /// The kernel's.
     pub fn open_file(&self, path: &str) -> Result<OwnedFd, Errno> {
+        self.open_found(path.as_bytes())
+    }
+
+    /// Opens a file below it that was [found](Self::matching).
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open_found(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
         rustix::fs::openat(&self.dir, path, flags, Mode::empty())
     }
@@ -49,6 +58,62 @@ impl Root {
     pub fn open_dir(&self, path: impl Arg) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::openat(&self.dir, path, flags, Mode::empty())
+    }
+
+    /// The paths below it that match a pattern, in which a `*` stands for any text within one name, in
+    /// order. What follows the last `*` is taken to be there.
+    ///
+    /// # Errors
+    /// The kernel's, where no folder can be listed.
+    pub fn matching(&self, pattern: &str) -> Result<Vec<Vec<u8>>, Errno> {
+        let mut found = vec![Vec::new()];
+        for part in pattern.split('/') {
+            let Some((before, after)) = part.split_once('*') else {
+                for path in &mut found {
+                    push_part(path, part.as_bytes());
+                }
+                continue;
+            };
+            let mut next = Vec::new();
+            let mut refusal = None;
+            for folder in &found {
+                match self.names_in(folder) {
+                    Ok(names) => {
+                        let is_meant = |name: &Vec<u8>| {
+                            name.strip_prefix(before.as_bytes())
+                                .is_some_and(|rest| rest.ends_with(after.as_bytes()))
+                        };
+                        next.extend(names.into_iter().filter(is_meant).map(|name| {
+                            let mut path = folder.clone();
+                            push_part(&mut path, &name);
+                            path
+                        }));
+                    }
+                    Err(error) => refusal = refusal.or(Some(error)),
+                }
+            }
+            if let (true, Some(error)) = (next.is_empty(), refusal) {
+                return Err(error);
+            }
+            found = next;
+        }
+        Ok(found)
+    }
+
+    /// The names in a folder, in order, without those that begin with a dot.
+    fn names_in(&self, path: &[u8]) -> Result<Vec<Vec<u8>>, Errno> {
+        let folder = self.open_dir(path)?;
+        let mut buffer = [MaybeUninit::uninit(); 8 * 1024];
+        let mut entries = RawDir::new(&folder, &mut buffer);
+        let mut names = Vec::new();
+        while let Some(entry) = entries.next() {
+            let name = entry?.file_name().to_bytes().to_vec();
+            if !name.starts_with(b".") {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
     }
 
     /// Takes hold of a place below it, without reading what is there.
@@ -80,6 +145,13 @@ impl Root {
     }
 }
 
+fn push_part(path: &mut Vec<u8>, part: &[u8]) {
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(part);
+}
+
 /// Reads a file from its beginning to its end into `buffer`, which keeps its memory.
 ///
 /// A read of a /proc table returns a part, and `st_size` is 0: it goes on until the kernel says 0.
@@ -89,13 +161,33 @@ impl Root {
 /// # Errors
 /// The kernel's; `buffer` then holds what came before.
 pub fn read_whole(file: impl AsFd, buffer: &mut Vec<u8>) -> Result<(), Errno> {
+    read_to_end(buffer, |buffer| {
+        let offset = buffer.len() as u64;
+        rustix::io::pread(&file, rustix::buffer::spare_capacity(buffer), offset)
+    })
+}
+
+/// Reads a file that was just opened into `buffer`, which keeps its memory. Files of debugfs that hold
+/// one number know no place to read from, and refuse `pread`.
+///
+/// # Errors
+/// The kernel's; `buffer` then holds what came before.
+pub fn read_opened(file: impl AsFd, buffer: &mut Vec<u8>) -> Result<(), Errno> {
+    read_to_end(buffer, |buffer| {
+        rustix::io::read(&file, rustix::buffer::spare_capacity(buffer))
+    })
+}
+
+fn read_to_end(
+    buffer: &mut Vec<u8>,
+    mut read: impl FnMut(&mut Vec<u8>) -> Result<usize, Errno>,
+) -> Result<(), Errno> {
     buffer.clear();
     loop {
         if buffer.capacity() - buffer.len() < 4096 {
             buffer.reserve(buffer.capacity().max(4096));
         }
-        let offset = buffer.len() as u64;
-        match rustix::io::pread(&file, rustix::buffer::spare_capacity(buffer), offset) {
+        match read(buffer) {
             Ok(0) => return Ok(()),
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error),

@@ -18,10 +18,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_core.sql"),
     include_str!("../migrations/0002_sources.sql"),
     include_str!("../migrations/0003_attribution.sql"),
+    include_str!("../migrations/0004_machine.sql"),
 ];
 
-/// The oldest file format that is read as it is: the migrations after it only add tables of sources,
-/// which a reader finds through the catalogue.
+/// The oldest file format that is read as it is: the migrations after it only add tables and
+/// columns of sources, which a reader finds through the catalogue.
 const OLDEST_READABLE: u32 = 2;
 
 /// Bytes of a page. A tick touches the last page of each table, and each touched page goes to the

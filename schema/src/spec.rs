@@ -8,7 +8,8 @@ use std::fmt;
 pub struct Spec {
     /// Name in the recording, in `--every` and in the first part of a series' name.
     pub name: &'static str,
-    /// Files that it reads, relative to the root of the machine (`proc/meminfo`).
+    /// Files that it reads, relative to the root of the machine (`proc/meminfo`). In a name that each
+    /// machine gives itself a `*` stands for any text (`sys/block/zram*/mm_stat`).
     pub paths: &'static [&'static str],
     /// How its values are stored.
     pub shape: Shape,
@@ -163,6 +164,8 @@ words! {
         ClockTicks = "clock_ticks",
         /// Per cent.
         Percent = "percent",
+        /// A share or an index of the kernel's, without a unit.
+        Ratio = "ratio",
     }
 }
 

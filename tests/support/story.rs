@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use memsoak_record::root::Root;
 use memsoak_record::source::SOURCES;
+use memsoak_record::source::matching::read_texts;
 use memsoak_schema::{
     BootInfo, HostInfo, Label, Rows, RunInfo, SampleState, Shape, Status, TickCost, TickTime,
     Value, Writer,
@@ -69,6 +71,8 @@ pub(crate) struct Machine {
     tables: BTreeMap<&'static str, Table>,
     /// Anonymous memory in KiB of each process, by pid, with its name.
     pub(crate) processes: BTreeMap<u32, (&'static str, i64)>,
+    /// Control groups by path: the values of their columns by name.
+    pub(crate) groups: BTreeMap<&'static str, Vec<(&'static str, i64)>>,
     /// Kind and text of what happens at this tick.
     pub(crate) events: Vec<(&'static str, String)>,
 }
@@ -82,6 +86,10 @@ impl Machine {
             .iter()
             .map(|source| {
                 let mut captured = Rows::default();
+                if let Some(parse) = source.parse_texts() {
+                    let root = Root::open(&folder).unwrap();
+                    parse(&read_texts(&root, source.spec).texts, &mut captured);
+                }
                 if let Some(parse) = source.parse() {
                     for (file, path) in source.spec.paths.iter().enumerate() {
                         let text = std::fs::read(folder.join(path)).unwrap_or_default();
@@ -102,6 +110,7 @@ impl Machine {
         Self {
             tables,
             processes: BTreeMap::from([(1, ("init", 900)), (40, ("daemon", 4000))]),
+            groups: BTreeMap::new(),
             events: Vec::new(),
         }
     }
@@ -138,6 +147,16 @@ impl Machine {
             return;
         }
         let table = &self.tables[source];
+        if source == "cgroup" {
+            for (path, columns) in &self.groups {
+                let mut values = vec![Value::Null; table.columns.len()];
+                for (column, value) in columns {
+                    let place = table.columns.iter().position(|name| name == column);
+                    values[place.unwrap()] = Value::Int(*value);
+                }
+                rows.entity(path.as_bytes(), path.as_bytes(), &values);
+            }
+        }
         for (row, values) in table.captured.iter().zip(&table.values) {
             if is_scalar {
                 rows.scalar(row.key(), values[0]);

@@ -9,7 +9,7 @@ use super::charts::{quantity, rate_words};
 use super::json::{Clock, FindingEntry, Report};
 use super::markdown::plain;
 use crate::diagnose::{Diagnosis, Severity, diagnose};
-use crate::exhaustion::{Exhaustion, Outlook, exhaustion, outlooks};
+use crate::exhaustion::{Exhaustion, Outlook, Resource, exhaustion, outlooks};
 use crate::findings::Analysis;
 use crate::load::Quantity;
 use crate::onset::{Onset, onset_event, onset_tolerance_s};
@@ -42,8 +42,8 @@ pub struct DiagnosisEntry {
 /// When something runs out, under all that grows together.
 #[derive(Debug, Serialize)]
 pub struct ExhaustionEntry {
-    /// `MemAvailable`, or `CommitLimit` where `vm.overcommit_memory` is 2.
-    pub of: &'static str,
+    /// `MemAvailable`, `CommitLimit` where `vm.overcommit_memory` is 2, or `cgroup/NAME/limit_bytes`.
+    pub of: String,
     /// What is left at the end, in bytes.
     pub left_bytes: f64,
     /// The verdict on what is used.
@@ -77,9 +77,10 @@ pub(super) fn add(
         .into_iter()
         .map(|one| entry(analysis, one))
         .collect();
-    report.exhaustion = outlooks(recording, index)?
-        .into_iter()
-        .map(|outlook| exhaustion_entry(analysis, &outlook))
+    let outlooks = outlooks(recording, index)?;
+    report.exhaustion = outlooks
+        .iter()
+        .map(|outlook| exhaustion_entry(analysis, outlook))
         .collect();
     for (finding, entry) in analysis.findings.iter().zip(&mut report.findings) {
         let head = &analysis.judged[finding.head];
@@ -105,6 +106,17 @@ pub(super) fn add(
             );
             entry.eta_low_hours = left.and_then(|left| left.hours_soonest);
             entry.eta_high_hours = left.and_then(|left| left.hours_latest);
+        }
+        // A group with a limit of its own comes to that before the machine is out of memory.
+        let own = outlooks.iter().find(|outlook| {
+            let is_it =
+                matches!(outlook.of, Resource::Group { entity, .. } if entity == head.key.entity);
+            is_it && outlook.boot == boot && head.name.source == "cgroup"
+        });
+        if let Some(when) = own.and_then(|outlook| outlook.when) {
+            entry.eta_hours = Some(when.hours);
+            entry.eta_low_hours = when.hours_soonest;
+            entry.eta_high_hours = when.hours_latest;
         }
     }
     Ok(())
@@ -144,10 +156,16 @@ fn exhaustion_entry(analysis: &Analysis, outlook: &Outlook) -> ExhaustionEntry {
         judgement.slope_low_per_s * 3600.0,
         judgement.slope_high_per_s * 3600.0,
     );
-    let what = if outlook.of == "MemAvailable" {
-        "MemAvailable"
-    } else {
-        "What may still be promised under CommitLimit (vm.overcommit_memory is 2)"
+    let (of, what) = match &outlook.of {
+        Resource::Available => ("MemAvailable".to_owned(), "MemAvailable".to_owned()),
+        Resource::CommitLimit => (
+            "CommitLimit".to_owned(),
+            "What may still be promised under CommitLimit (vm.overcommit_memory is 2)".to_owned(),
+        ),
+        Resource::Group { name, .. } => (
+            format!("cgroup/{name}/limit_bytes"),
+            format!("What the control group {name} may still take under its limit"),
+        ),
     };
     let mut text = match outlook.when {
         Some(when) => format!(
@@ -161,7 +179,7 @@ fn exhaustion_entry(analysis: &Analysis, outlook: &Outlook) -> ExhaustionEntry {
             bytes(outlook.left)
         ),
     };
-    if outlook.when.is_some() && leaks > 0.0 && outlook.of == "MemAvailable" {
+    if outlook.when.is_some() && leaks > 0.0 && outlook.of == Resource::Available {
         let _ = write!(
             text,
             " The leaks found make up {} of that.",
@@ -169,7 +187,7 @@ fn exhaustion_entry(analysis: &Analysis, outlook: &Outlook) -> ExhaustionEntry {
         );
     }
     ExhaustionEntry {
-        of: outlook.of,
+        of,
         left_bytes: outlook.left,
         verdict: judgement.verdict,
         slope_per_hour: slope,

@@ -6,6 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io::Write;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use memsoak_schema::{Label, MetricSpec, Rows, Shape, Spec, Status, Trend, Unit, Value};
 use rustix::fs::{FileType, Mode, OFlags, RawDir};
@@ -37,6 +38,11 @@ pub static SPEC: Spec = Spec {
             bytes("slab_reclaimable_bytes"),
             part("slab_unreclaimable_bytes", "meminfo/Slab"),
             MetricSpec::counter("oom_kills", Unit::Count),
+            bytes("high_bytes"),
+            bytes("swap_limit_bytes"),
+            MetricSpec::counter("limit_hits", Unit::Count),
+            MetricSpec::counter("high_hits", Unit::Count),
+            MetricSpec::counter("oom_events", Unit::Count),
         ],
     },
     interval_s: 10,
@@ -45,11 +51,13 @@ pub static SPEC: Spec = Spec {
         are another cut of memory that processes, caches and callers stand for too, so what grows \
         is a total to them. current_bytes, file_bytes and kernel_bytes hold what the kernel gives \
         back; file_bytes holds shmem_bytes. Memory is charged to the group that touched it first \
-        and stays charged when that is removed. limit_bytes is NULL where there is none. v1 has no \
-        figures for stacks, page tables, vmalloc, per-CPU memory and slab, and counts TCP alone as \
-        sock_bytes; kernel_bytes is v2 since Linux 5.18. Figures beside current_bytes are up to a \
+        and stays charged when that is removed. limit_bytes, high_bytes and swap_limit_bytes \
+        are NULL where there is none; those of the groups above hold too. limit_hits, high_hits and \
+        oom_events count since the group began, and in v2 with the groups below it. v1 has no \
+        figures for stacks, page tables, vmalloc, per-CPU memory and slab, no high_bytes and no \
+        limit of swap alone, and counts TCP alone as sock_bytes; kernel_bytes is v2 since Linux 5.18. Figures beside current_bytes are up to a \
         minute old where that stays the same. At most 500 groups, 12 levels deep, those near the \
-        root first; the root is the machine.",
+        root first, and after 50 ms the rest as they were before; the root is the machine.",
     overhead: "15 us a group that stays the same, 45 us one that is read in full; memory.stat makes \
         the kernel add up its per-CPU counters.",
 };
@@ -67,10 +75,13 @@ const fn part(name: &'static str, total: &'static str) -> MetricSpec {
 const MOST_GROUPS: usize = 500;
 /// How deep they lie; containers in containers reach about eight levels.
 const DEEPEST: usize = 12;
+/// How long a sample reads: as long as 500 groups take where each costs twice what was measured. A
+/// machine of hundreds of CPUs adds up their counters for each group.
+const LONGEST: Duration = Duration::from_millis(50);
 /// Every group is read in full at every so many samples.
 const FULL_EVERY: u32 = 6;
 
-const COLUMNS: usize = 16;
+const COLUMNS: usize = 21;
 
 /// Where each column of a version is found.
 struct Version {
@@ -89,6 +100,7 @@ static V1: Version = Version {
         ("memory.limit_in_bytes", 2),
         ("memory.kmem.usage_in_bytes", 7),
         ("memory.kmem.tcp.usage_in_bytes", 12),
+        ("memory.failcnt", 18),
     ],
     keyed: &[
         (
@@ -111,6 +123,8 @@ static V2: Version = Version {
         ("memory.peak", 1),
         ("memory.max", 2),
         ("memory.swap.current", 3),
+        ("memory.high", 16),
+        ("memory.swap.max", 17),
     ],
     keyed: &[
         (
@@ -129,7 +143,10 @@ static V2: Version = Version {
                 ("slab_unreclaimable", 14),
             ],
         ),
-        ("memory.events", &[("oom_kill", 15)]),
+        (
+            "memory.events",
+            &[("oom_kill", 15), ("max", 18), ("high", 19), ("oom", 20)],
+        ),
     ],
 };
 
@@ -146,12 +163,24 @@ fn hierarchy(root: &Root) -> Option<(&'static str, &'static Version)> {
     root.stat(&format!("{top}/memory.stat")).map(|_| (top, &V1))
 }
 
-#[derive(Default)]
 struct Cgroups {
     known: HashMap<Vec<u8>, [Value; COLUMNS]>,
     samples: u32,
+    longest: Duration,
     buffer: Vec<u8>,
     bytes: u64,
+}
+
+impl Default for Cgroups {
+    fn default() -> Self {
+        Self {
+            known: HashMap::new(),
+            samples: 0,
+            longest: LONGEST,
+            buffer: Vec::new(),
+            bytes: 0,
+        }
+    }
 }
 
 /// Makes the sampler.
@@ -177,6 +206,7 @@ impl Sampler for Cgroups {
         let mut before = std::mem::take(&mut self.known);
         let mut reason = None;
         let mut denied = false;
+        let started = Instant::now();
         let mut groups = VecDeque::new();
         match moment.root.open_dir(top) {
             Ok(folder) => push_children(&folder, b"", &mut groups),
@@ -202,9 +232,21 @@ impl Sampler for Cgroups {
             };
             let mut key = path.clone();
             let _ = write!(key, " {}", stat.st_ino);
-            let known = before.remove(&key).filter(|_| !in_full);
-            // Without the controller a group has none of its files, nor have those below it.
-            let Some(values) = self.read_group(&folder, version, known) else {
+            let known = before.remove(&key);
+            let late = started.elapsed() > self.longest;
+            if late {
+                let longest = self.longest.as_millis();
+                reason.get_or_insert_with(|| {
+                    format!("after {longest} ms the other groups are as they were before")
+                });
+            }
+            let values = match known {
+                Some(known) if late => Some(known),
+                None if late => None,
+                // Without the controller a group has none of its files, nor have those below it.
+                known => self.read_group(&folder, version, known.filter(|_| !in_full)),
+            };
+            let Some(values) = values else {
                 continue;
             };
             rows.entity(&key, &path, &values);
@@ -387,6 +429,9 @@ mod tests {
                 ("slab_reclaimable_bytes", 0),
                 ("slab_unreclaimable_bytes", 0),
                 ("oom_kills", 0),
+                ("limit_hits", 0),
+                ("high_hits", 0),
+                ("oom_events", 0),
             ])
         );
         let older = only_group(&fixture("v2-6.1-x86_64"));
@@ -405,6 +450,7 @@ mod tests {
             ("kernel_bytes", 16_384),
             ("sock_bytes", 0),
             ("oom_kills", 0),
+            ("limit_hits", 0),
         ])
     }
 
@@ -508,6 +554,62 @@ mod tests {
             brief(&groups).first().map(|g| g.2),
             Some(Some(Value::Int(6000)))
         );
+    }
+
+    #[test]
+    fn what_a_group_may_have_and_how_often_it_came_to_that_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        group(dir.path(), "a.slice", "8192\n", "anon 4096\n");
+        let write = |file: &str, text: &str| {
+            fs::write(dir.path().join("sys/fs/cgroup/a.slice").join(file), text).unwrap();
+        };
+        write("memory.max", "12288\n");
+        write("memory.high", "10000\n");
+        write("memory.swap.max", "max\n");
+        write(
+            "memory.events",
+            "low 1\nhigh 2\nmax 3\noom 4\noom_kill 5\noom_group_kill 6\n",
+        );
+        let (_, groups) = sample(&mut Cgroups::default(), dir.path());
+        let values = &groups.first().unwrap().1;
+        let at = |name: &str| {
+            let place = SPEC.metrics().iter().position(|m| m.name == name).unwrap();
+            values.get(place).copied().unwrap()
+        };
+        for (name, value) in [
+            ("limit_bytes", 12_288),
+            ("high_bytes", 10_000),
+            ("high_hits", 2),
+            ("limit_hits", 3),
+            ("oom_events", 4),
+            ("oom_kills", 5),
+        ] {
+            assert_eq!(at(name), Value::Int(value), "{name}");
+        }
+        assert_eq!(at("swap_limit_bytes"), Value::Null);
+    }
+
+    #[test]
+    fn when_the_time_is_up_groups_are_as_they_were_and_new_ones_wait() {
+        let dir = tempfile::tempdir().unwrap();
+        group(dir.path(), "a.slice", "8192\n", "anon 4096\n");
+        let mut cgroups = Cgroups::default();
+        sample(&mut cgroups, dir.path());
+        cgroups.longest = Duration::ZERO;
+        group(dir.path(), "a.slice", "9000\n", "anon 5000\n");
+        group(dir.path(), "b.slice", "100\n", "anon 1\n");
+        let (outcome, groups) = sample(&mut cgroups, dir.path());
+        assert_eq!(outcome.status, Status::Partial);
+        let [(name, values)] = groups.as_slice() else {
+            panic!("{groups:?}");
+        };
+        assert_eq!(
+            (name.as_str(), *values.first().unwrap()),
+            ("/a.slice", Value::Int(8192))
+        );
+        cgroups.longest = LONGEST;
+        let (outcome, groups) = sample(&mut cgroups, dir.path());
+        assert_eq!((outcome.status, groups.len()), (Status::Ok, 2));
     }
 
     #[test]

@@ -49,7 +49,9 @@ const KNOWN: &[MetricSpec] = &[
     kib("Mlocked"),
     kib("SwapTotal"),
     kib("SwapFree"),
-    kib("Zswap"),
+    kib("Zswap")
+        .judged(Trend::Total)
+        .part_of("meminfo/SwapTotal"),
     kib("Zswapped"),
     kib("Dirty"),
     kib("Writeback"),

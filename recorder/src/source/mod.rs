@@ -5,14 +5,20 @@
 
 pub mod buddyinfo;
 pub mod cgroup;
+pub mod cma;
+pub mod extfrag;
 pub mod files;
 pub mod fs;
+pub mod hugepages;
 pub mod kmsg;
 pub mod kmsg_text;
+pub mod ksm;
 pub mod loadavg;
+pub mod matching;
 pub mod meminfo;
 pub mod modules;
 pub mod nodestat;
+pub mod numa;
 pub mod pagetypeinfo;
 pub mod pressure;
 pub mod process;
@@ -30,6 +36,8 @@ pub mod tmpfs;
 pub mod vmallocinfo;
 pub mod vmstat;
 pub mod zoneinfo;
+pub mod zram;
+pub mod zswap;
 
 #[cfg(test)]
 mod fixtures;
@@ -52,6 +60,8 @@ pub type Parse = fn(text: &[u8], file: usize, rows: &mut Rows) -> Vec<Issue>;
 pub enum Reader {
     /// Whole text files on held descriptors.
     Files(Parse),
+    /// Text files whose paths are patterns, understood together.
+    Matching(matching::ParseTexts),
     /// Text files, with something of its own around the reading.
     Around(Parse, fn(&Setup) -> Box<dyn Sampler>),
     /// Something of its own.
@@ -118,15 +128,24 @@ impl Source {
     pub fn sampler(&self, setup: &Setup) -> Box<dyn Sampler> {
         match self.reader {
             Reader::Files(parse) => Box::new(files::Files::new(self.spec, parse)),
+            Reader::Matching(parse) => Box::new(matching::Matching::new(self.spec, parse)),
             Reader::Around(_, make) | Reader::Own(make) => make(setup),
         }
     }
 
-    /// The parser of its text; `None` where it has readers of its own.
+    /// The parser of its text; `None` where it has readers of its own or files by patterns.
     pub fn parse(&self) -> Option<Parse> {
         match self.reader {
             Reader::Files(parse) | Reader::Around(parse, _) => Some(parse),
-            Reader::Own(_) => None,
+            Reader::Matching(_) | Reader::Own(_) => None,
+        }
+    }
+
+    /// The parser of its files by patterns; `None` where it has none.
+    pub fn parse_texts(&self) -> Option<matching::ParseTexts> {
+        match self.reader {
+            Reader::Matching(parse) => Some(parse),
+            _ => None,
         }
     }
 }
@@ -146,6 +165,10 @@ pub static SOURCES: &[Source] = &[
     files(&loadavg::SPEC, loadavg::parse),
     files(&stat::SPEC, stat::parse),
     files(&nodestat::SPEC, nodestat::parse),
+    matching(&zram::SPEC, zram::parse),
+    matching(&zswap::SPEC, zswap::parse),
+    matching(&hugepages::SPEC, hugepages::parse),
+    matching(&cma::SPEC, cma::parse),
     own(&process::SPEC, process::sampler),
     own(&cgroup::SPEC, cgroup::sampler),
     own(&shm::SPEC, shm::sampler),
@@ -154,6 +177,9 @@ pub static SOURCES: &[Source] = &[
     around(&modules::SPEC, modules::parse, modules::sampler),
     files(&vmallocinfo::SPEC, vmallocinfo::parse),
     files(&pagetypeinfo::SPEC, pagetypeinfo::parse),
+    matching(&extfrag::SPEC, extfrag::parse),
+    matching(&numa::SPEC, numa::parse),
+    matching(&ksm::SPEC, ksm::parse),
     own(&kmsg::SPEC, kmsg::sampler),
     own(&recorder::SPEC, recorder::sampler),
 ];
@@ -162,6 +188,13 @@ const fn files(spec: &'static Spec, parse: Parse) -> Source {
     Source {
         spec,
         reader: Reader::Files(parse),
+    }
+}
+
+const fn matching(spec: &'static Spec, parse: matching::ParseTexts) -> Source {
+    Source {
+        spec,
+        reader: Reader::Matching(parse),
     }
 }
 

@@ -37,7 +37,9 @@ pub static SPEC: Spec = Spec {
             MetricSpec::gauge("rss_shmem_kib", Unit::Kib)
                 .judged(Trend::Memory)
                 .part_of("meminfo/Shmem"),
-            MetricSpec::gauge("vm_swap_kib", Unit::Kib).judged(Trend::Memory),
+            MetricSpec::gauge("vm_swap_kib", Unit::Kib)
+                .judged(Trend::Memory)
+                .part_of("meminfo/SwapTotal"),
             MetricSpec::gauge("vm_size_kib", Unit::Kib).judged(Trend::Clue),
             MetricSpec::gauge("vm_pte_kib", Unit::Kib)
                 .judged(Trend::Memory)
@@ -630,8 +632,9 @@ mod tests {
         proc.put(7, 100, "old", 10);
         let mut sampler = sampler(&setup(0));
         sample(sampler.as_mut(), &proc, true);
-        proc.end(7);
-        proc.put(6, 900, "takes the old inode", 1);
+        // The old folder is kept under another name, so that the new one does not get its inode.
+        let folder = |name: &str| proc.path().join("proc").join(name);
+        fs::rename(folder("7"), folder("ended")).unwrap();
         proc.put(7, 900, "new", 10);
         proc.last_pid(7_000);
         let (seen, gone) = sample(sampler.as_mut(), &proc, false);

@@ -18,7 +18,9 @@ pub static SPEC: Spec = Spec {
             MetricSpec::gauge("rss_bytes", Unit::Bytes)
                 .judged(Trend::Memory)
                 .part_of("meminfo/Shmem"),
-            MetricSpec::gauge("swap_bytes", Unit::Bytes).judged(Trend::Memory),
+            MetricSpec::gauge("swap_bytes", Unit::Bytes)
+                .judged(Trend::Memory)
+                .part_of("meminfo/SwapTotal"),
             MetricSpec::gauge("attached", Unit::Count),
         ],
     },

@@ -19,7 +19,9 @@ pub static SPEC: Spec = Spec {
     caveats: "States (nr_*) are pages, apart from nr_kernel_stack (KiB) and the huge page states, \
         which count huge pages. Each is folded from per-CPU counters about once a second \
         (vm.stat_interval) and may be off by some hundred pages until then. Everything else is \
-        counted since boot.",
+        counted since boot. What a balloon holds is balloon_inflate less \
+        balloon_deflate, in pages, and nr_balloon_pages on newer kernels (6.18 has it, 6.12 not); a \
+        driver that does not use the kernel's balloon_compaction counts in neither.",
     overhead: "23 us a read on a held descriptor (27 us when opened); takes no lock.",
 };
 
