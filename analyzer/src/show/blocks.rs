@@ -90,7 +90,7 @@ pub(super) fn pagetypeinfo(instant: &Instant<'_>, _: &Ask) -> anyhow::Result<She
         .collect();
     sheet.table(Table {
         head: format!(
-            "{:<43}{heads}",
+            "{:<43} {heads}",
             "Free pages count per migrate type at order"
         ),
         columns: std::iter::once(left(0))

@@ -54,6 +54,10 @@ pub(super) fn zoneinfo(instant: &Instant<'_>, _: &Ask) -> anyhow::Result<Sheet> 
         if let Some(protection) = thing.text("protection") {
             sheet.line(format!("        protection: ({protection})"));
         }
+        // The kernel says no more of a zone without memory.
+        if thing.get("inactive_anon_pages").is_none() {
+            continue;
+        }
         sheet.table(block(&thing, STATES, 16));
         sheet.line("  pagesets (all CPUs; batch: the largest)");
         sheet.table(block(&thing, PAGESETS, 18));
