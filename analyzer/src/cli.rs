@@ -14,7 +14,7 @@ use crate::load::Quantity;
 use crate::report::{quantity_of, rate_words};
 use crate::series_csv::{self, TrendLine};
 use crate::verdict::{Judgement, RULES, Verdict};
-use crate::{info, report};
+use crate::{info, report, show};
 
 const EXIT_CODES: &str = "Exit codes: 0 judged and clean, 1 findings at --fail-on, 2 failure, \
 3 too little to judge.";
@@ -39,6 +39,38 @@ enum Command {
     Report(ReportArgs),
     /// List every judged series, of a recording or of CSV files
     Trends(TrendsArgs),
+    /// A classical tool (free, slabtop, ...) as it would have looked
+    Show {
+        /// The recording
+        file: PathBuf,
+        /// free, meminfo, top, mem-info, buddyinfo, pagetypeinfo, zoneinfo,
+        /// slabinfo, slabtop, vmstat, vmallocinfo, kmsg, cgroups, or a source
+        view: String,
+        /// When: RFC 3339, +2h30m from the start, -10m from the end, or a mark
+        #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+        at: Option<String>,
+        /// Sort by this key of the tool (slabtop: c; top: SWAP)
+        #[arg(long, value_name = "KEY")]
+        sort: Option<String>,
+    },
+    /// What changed in a view between two times
+    Diff {
+        /// The recording
+        file: PathBuf,
+        /// As for show
+        view: String,
+        /// The earlier time, as for show
+        #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+        from: String,
+        /// The later time
+        #[arg(
+            long,
+            value_name = "TIME",
+            allow_hyphen_values = true,
+            default_value = "-0s"
+        )]
+        to: String,
+    },
     /// What a recording holds: boots, runs, gaps, the state of each source
     Info {
         /// The recording
@@ -123,11 +155,39 @@ fn act(command: Command, out: &mut impl Write) -> anyhow::Result<u8> {
             Some(file) => trends(file, &args, out),
             None => csv_trends(&args, out),
         },
+        Command::Show {
+            file,
+            view,
+            at,
+            sort,
+        } => {
+            let recording = Recording::open(&file)?;
+            let shown = show::show(&recording, &view, at.as_deref(), &show::Ask { sort })?;
+            write_shown(&shown, out)
+        }
+        Command::Diff {
+            file,
+            view,
+            from,
+            to,
+        } => {
+            let recording = Recording::open(&file)?;
+            let ask = show::Ask::default();
+            let shown = show::diff(&recording, &view, &from, &to, &ask)?;
+            write_shown(&shown, out)
+        }
         Command::Info { file } => {
             out.write_all(info::describe(&file)?.as_bytes())?;
             Ok(0)
         }
     }
+}
+
+/// The view alone goes to stdout, as from the tool itself; of when it is, to stderr.
+fn write_shown(shown: &show::Shown, out: &mut impl Write) -> anyhow::Result<u8> {
+    writeln!(io::stderr(), "{}", shown.of)?;
+    out.write_all(shown.text.as_bytes())?;
+    Ok(0)
 }
 
 /// A spinner on a terminal, nothing elsewhere.

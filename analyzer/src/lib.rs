@@ -13,6 +13,8 @@ pub mod marks;
 pub mod onset;
 pub mod report;
 pub mod series_csv;
+pub mod show;
 pub mod stats;
 pub mod verdict;
+pub mod when;
 mod words;

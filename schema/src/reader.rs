@@ -412,7 +412,7 @@ impl Recording {
         })
     }
 
-    fn scan(
+    pub(crate) fn scan(
         &self,
         what: &'static str,
         sql: &str,
@@ -430,7 +430,7 @@ impl Recording {
     }
 
     /// Names of tables and columns come out of the file; they are lower-case words or refused.
-    fn identifier<'a>(&self, name: &'a str) -> Result<&'a str, Error> {
+    pub(crate) fn identifier<'a>(&self, name: &'a str) -> Result<&'a str, Error> {
         let is_word = !name.is_empty()
             && name.len() <= 64
             && name.starts_with(|c: char| c.is_ascii_lowercase())
@@ -458,7 +458,7 @@ fn entity(row: &Row<'_>) -> rusqlite::Result<Entity> {
     })
 }
 
-fn between(ticks: &RangeInclusive<i64>) -> String {
+pub(crate) fn between(ticks: &RangeInclusive<i64>) -> String {
     let top = i64::MAX >> WHAT_BITS;
     let start = (*ticks.start()).clamp(0, top);
     let end = (*ticks.end()).clamp(0, top);
@@ -467,16 +467,16 @@ fn between(ticks: &RangeInclusive<i64>) -> String {
 }
 
 /// Left to SQLite: a row that is passed over there costs a fifth of one that is handed out.
-fn one_of(whats: &[i64]) -> String {
+pub(crate) fn one_of(whats: &[i64]) -> String {
     let list: Vec<_> = whats.iter().map(i64::to_string).collect();
     format!("id & {} IN ({})", (1 << WHAT_BITS) - 1, list.join(", "))
 }
 
-fn what(id: i64) -> i64 {
+pub(crate) fn what(id: i64) -> i64 {
     id & ((1 << WHAT_BITS) - 1)
 }
 
-fn status(code: i64) -> Status {
+pub(crate) fn status(code: i64) -> Status {
     match code {
         0 => Status::Ok,
         1 => Status::Partial,

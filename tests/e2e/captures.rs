@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::support::*;
 
-fn captures() -> Vec<(String, PathBuf, String)> {
+pub(crate) fn captures() -> Vec<(String, PathBuf, String)> {
     let folder = repo().join("tests/fixtures/captures");
     let mut found: Vec<_> = fs::read_dir(folder)
         .unwrap()

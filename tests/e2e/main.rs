@@ -19,3 +19,4 @@ mod sharing;
 #[path = "../support/mod.rs"]
 mod support;
 mod unprivileged;
+mod views;
