@@ -123,7 +123,7 @@ fn each_crate_depends_on_what_it_is_meant_to() {
     assert_eq!(
         found,
         [
-            "memsoak-analyze: anyhow chrono clap csv dejavu flate2 image indicatif memsoak-schema \
+            "memsoak-analyze: anyhow chrono clap csv dejavu flate2 humantime image indicatif memsoak-schema \
              plotters serde serde_json statrs thiserror; tests: insta proptest tempfile",
             "memsoak-record: anyhow chrono clap humantime memsoak-schema rustix serde_json \
              signal-hook thiserror; tests: divan proptest tempfile",
