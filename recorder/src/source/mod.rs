@@ -4,6 +4,7 @@
 //! line loses one line. It sees only the types of `memsoak_schema`.
 
 pub mod buddyinfo;
+pub mod captured;
 pub mod cgroup;
 pub mod files;
 pub mod fs;
@@ -39,6 +40,8 @@ use std::path::Path;
 
 use memsoak_schema::{Issue, Rows, Spec, Status};
 
+use captured::{Captured, Kept};
+
 use crate::root::Root;
 
 /// Parses one file of a source into rows.
@@ -65,6 +68,10 @@ pub struct Source {
     pub spec: &'static Spec,
     /// How its text is obtained and understood.
     pub reader: Reader,
+    /// With which capabilities a user other than root is given all that root is (capabilities(7)).
+    pub capabilities: &'static [&'static str],
+    /// What a capture keeps of it.
+    pub captured: Captured,
 }
 
 /// What a sampler is made with.
@@ -114,6 +121,32 @@ pub trait Sampler {
 }
 
 impl Source {
+    /// Says which capabilities stand in for root.
+    const fn needing(mut self, capabilities: &'static [&'static str]) -> Self {
+        self.capabilities = capabilities;
+        self
+    }
+
+    /// Says what a capture keeps of it, where that is not the texts named by its paths.
+    const fn captured(mut self, captured: Captured) -> Self {
+        self.captured = captured;
+        self
+    }
+
+    /// What a capture keeps of it.
+    pub fn kept(&self) -> Vec<Kept> {
+        match self.captured {
+            Captured::Paths => self
+                .spec
+                .paths
+                .iter()
+                .map(|path| Kept::Text(path))
+                .collect(),
+            Captured::Kept(kept) => kept.to_vec(),
+            Captured::Nothing(_) => Vec::new(),
+        }
+    }
+
     /// Makes what reads it.
     pub fn sampler(&self, setup: &Setup) -> Box<dyn Sampler> {
         match self.reader {
@@ -131,6 +164,13 @@ impl Source {
     }
 }
 
+/// Files that only their owner may read.
+const READ: &[&str] = &["CAP_DAC_READ_SEARCH"];
+/// Links of other users' processes.
+const TRACE: &[&str] = &["CAP_SYS_PTRACE"];
+/// Folders of links of other users' processes.
+const READ_AND_TRACE: &[&str] = &["CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"];
+
 /// Every source, in the order in which a tick reads them: what must fit together (the totals, the
 /// zones, the free lists) first and close together, the processes after them.
 pub static SOURCES: &[Source] = &[
@@ -138,7 +178,9 @@ pub static SOURCES: &[Source] = &[
     files(&zoneinfo::SPEC, zoneinfo::parse),
     files(&buddyinfo::SPEC, buddyinfo::parse),
     files(&vmstat::SPEC, vmstat::parse),
-    around(&slabinfo::SPEC, slabinfo::parse, slab_aliases::sampler),
+    around(&slabinfo::SPEC, slabinfo::parse, slab_aliases::sampler)
+        .needing(READ)
+        .captured(slab_aliases::CAPTURED),
     files(&pressure::SPEC, pressure::parse),
     files(&sockstat::SPEC, sockstat::parse),
     files(&fs::SPEC, fs::parse),
@@ -146,35 +188,47 @@ pub static SOURCES: &[Source] = &[
     files(&loadavg::SPEC, loadavg::parse),
     files(&stat::SPEC, stat::parse),
     files(&nodestat::SPEC, nodestat::parse),
-    own(&process::SPEC, process::sampler),
-    own(&cgroup::SPEC, cgroup::sampler),
-    own(&shm::SPEC, shm::sampler),
+    own(&process::SPEC, process::sampler)
+        .needing(TRACE)
+        .captured(process::CAPTURED),
+    own(&cgroup::SPEC, cgroup::sampler).captured(cgroup::CAPTURED),
+    own(&shm::SPEC, shm::sampler)
+        .needing(READ_AND_TRACE)
+        .captured(Captured::Nothing(
+            "the sizes of files behind descriptors are in no file",
+        )),
     files(&sysvshm::SPEC, sysvshm::parse),
-    own(&tmpfs::SPEC, tmpfs::sampler),
+    own(&tmpfs::SPEC, tmpfs::sampler).captured(Captured::Nothing(
+        "what a mount uses is told by statvfs(3), not by a file",
+    )),
     around(&modules::SPEC, modules::parse, modules::sampler),
-    files(&vmallocinfo::SPEC, vmallocinfo::parse),
-    files(&pagetypeinfo::SPEC, pagetypeinfo::parse),
-    own(&kmsg::SPEC, kmsg::sampler),
-    own(&recorder::SPEC, recorder::sampler),
+    files(&vmallocinfo::SPEC, vmallocinfo::parse).needing(READ),
+    files(&pagetypeinfo::SPEC, pagetypeinfo::parse).needing(READ),
+    own(&kmsg::SPEC, kmsg::sampler)
+        .needing(&["CAP_SYSLOG"])
+        .captured(Captured::Nothing(
+            "the kernel's log names hosts and command lines",
+        )),
+    own(&recorder::SPEC, recorder::sampler).captured(Captured::Nothing("nobody recorded here")),
 ];
 
 const fn files(spec: &'static Spec, parse: Parse) -> Source {
-    Source {
-        spec,
-        reader: Reader::Files(parse),
-    }
+    source(spec, Reader::Files(parse))
 }
 
 const fn around(spec: &'static Spec, parse: Parse, make: fn(&Setup) -> Box<dyn Sampler>) -> Source {
-    Source {
-        spec,
-        reader: Reader::Around(parse, make),
-    }
+    source(spec, Reader::Around(parse, make))
 }
 
 const fn own(spec: &'static Spec, make: fn(&Setup) -> Box<dyn Sampler>) -> Source {
+    source(spec, Reader::Own(make))
+}
+
+const fn source(spec: &'static Spec, reader: Reader) -> Source {
     Source {
         spec,
-        reader: Reader::Own(make),
+        reader,
+        capabilities: &[],
+        captured: Captured::Paths,
     }
 }
