@@ -53,7 +53,7 @@ impl Root {
     ///
     /// # Errors
     /// The kernel's.
-    pub fn open_file(&self, path: impl AsRef<Path>) -> Result<OwnedFd, Errno> {
+    pub fn open_file<P: AsRef<Path> + ?Sized>(&self, path: &P) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
         rustix::fs::openat(&self.dir, path.as_ref(), flags, Mode::empty())
     }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+use crate::source::captured::Kept;
+
 /// Processes whose files are kept: with six files each some 80 MiB of a disk with blocks of 4 KiB.
 const MOST_PROCESSES: usize = 4096;
 
@@ -119,6 +121,20 @@ impl<'a> Finder<'a> {
         }
         all
     }
+}
+
+/// The first of the patterns, when none of them names anything in a capture.
+pub(crate) fn first_if_none(capture: &Path, kept: &[Kept]) -> Option<&'static str> {
+    let mut finder = Finder::new(capture);
+    let mut is_there = |kept: &Kept| {
+        let found = finder.find(kept.pattern()).unwrap_or_default();
+        let mut paths = found.paths.iter();
+        paths.any(|path| fs::symlink_metadata(capture.join(path)).is_ok())
+    };
+    if kept.iter().any(&mut is_there) {
+        return None;
+    }
+    kept.first().map(|kept| kept.pattern())
 }
 
 fn errno(error: &std::io::Error) -> Errno {

@@ -4,7 +4,7 @@
 //! It holds what the sources read and nothing else: no command line, no environment, and no name of
 //! the host, which is replaced where users name things. The folder has mode 0700 and the files 0600.
 
-mod find;
+pub(crate) mod find;
 mod scrub;
 
 use std::ffi::OsStr;
@@ -164,6 +164,8 @@ impl<'a> Capture<'a> {
                 Ok(()) => {}
                 Err(error) if is_named => self.refuse(pattern, error),
                 Err(Errno::NOENT | Errno::SRCH | Errno::NODEV) => {}
+                // No link, where some of those with such names are.
+                Err(Errno::INVAL) if matches!(kept, Kept::Link(_)) => {}
                 Err(error) => match refused.iter_mut().find(|(known, _)| *known == error) {
                     Some((_, count)) => *count += 1,
                     None => refused.push((error, 1)),

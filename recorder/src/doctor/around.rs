@@ -23,8 +23,8 @@ const KNOWN: &[(&str, u32)] = &[
 pub struct Capability {
     /// Its name (capabilities(7)).
     pub name: &'static str,
-    /// Whether this process has it; `None` where that cannot be told.
-    pub is_held: Option<bool>,
+    /// Whether this process has it.
+    pub is_held: bool,
     /// The sources that it opens wholly or in part.
     pub sources: Vec<&'static str>,
 }
@@ -72,12 +72,11 @@ const PROBES: &[(&str, &str, &str)] = &[
 impl Around {
     /// Looks around.
     pub(super) fn look(root: &Root, db: &Path, findings: &[Finding]) -> Self {
-        let held = held_capabilities();
         let capabilities = KNOWN
             .iter()
-            .map(|&(name, number)| Capability {
+            .map(|&(name, _)| Capability {
                 name,
-                is_held: held.map(|held| held >> number & 1 == 1),
+                is_held: is_held(name),
                 sources: findings
                     .iter()
                     .filter(|finding| {
@@ -127,13 +126,19 @@ fn probe(root: &Root, name: &'static str, path: &str, needs: &str) -> Probe {
     Probe { name, path, reason }
 }
 
-/// The effective capabilities of this process, a bit each.
-fn held_capabilities() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))?;
-    u64::from_str_radix(line.trim(), 16).ok()
+/// Whether this process has a capability in force. Where that cannot be told, it has not.
+pub(super) fn is_held(name: &str) -> bool {
+    let held = std::fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| {
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix("CapEff:"))?;
+            u64::from_str_radix(line.trim(), 16).ok()
+        })
+        .unwrap_or(0);
+    let known = KNOWN.iter().find(|(known, _)| *known == name);
+    known.is_some_and(|(_, number)| held >> number & 1 == 1)
 }
 
 #[cfg(test)]

@@ -49,10 +49,10 @@ fn around(diagnosis: &Diagnosis, out: &mut String) -> std::fmt::Result {
     let around = &diagnosis.around;
     writeln!(out, "\nuser           uid {}", around.uid)?;
     for capability in &around.capabilities {
-        let held = match capability.is_held {
-            Some(true) => "held",
-            Some(false) => "not held",
-            None => "unknown",
+        let held = if capability.is_held {
+            "held"
+        } else {
+            "not held"
         };
         writeln!(
             out,

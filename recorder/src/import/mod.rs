@@ -12,8 +12,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use memsoak_schema::{Rows, RunInfo, SampleState, Spec, Status, TickCost, TickTime, Writer};
 
+use crate::capture::find;
 use crate::source::captured::Captured;
-use crate::source::files::ABSENT;
 use crate::source::recorder::Figures;
 use crate::source::{Moment, Outcome, SOURCES, Sampler, Setup, Source};
 use series::{Boot, Shot};
@@ -192,19 +192,36 @@ fn sample(
         },
         rows,
     );
-    // Why a file is not in a capture is known to whoever captured, not from its absence.
-    if let Some(reason) = &mut outcome.reason
-        && reason.contains(ABSENT)
+    // No rows are a fact where there was something to read, and nothing is known where there was not.
+    if outcome.status.has_values()
+        && rows.is_empty()
+        && let Some(path) = find::first_if_none(&shot.folder, &source.kept())
     {
-        let refused = &shot.manifest.refused;
-        let path = reason.split(':').next().unwrap_or_default();
-        match refused
-            .iter()
-            .find(|told| told.split(':').next() == Some(path))
-        {
-            Some(told) => *reason = reason.replacen(&format!("{path}: {ABSENT}"), told, 1),
-            None => *reason = reason.replacen(ABSENT, "not in the capture", 1),
-        }
+        return Outcome {
+            status: Status::Unavailable,
+            reason: Some(format!("{path}: not in the capture")),
+            bytes: 0,
+        };
+    }
+    if outcome.status == Status::Unavailable {
+        outcome.reason = outcome.reason.map(|reason| as_captured(&reason, shot));
     }
     outcome
+}
+
+/// A reason as it is of a capture: why a file is not in one is known to whoever captured, and not
+/// from its absence.
+fn as_captured(reason: &str, shot: &Shot) -> String {
+    let Some((path, why)) = reason.split_once(": ") else {
+        return reason.to_owned();
+    };
+    let is_of = |told: &&String| told.split_once(": ").is_some_and(|(of, _)| of == path);
+    if shot.root.stat(path).is_some() {
+        return reason.to_owned();
+    }
+    let hint = why.find(" (needs ").map_or("", |at| &why[at..]);
+    match shot.manifest.refused.iter().find(is_of) {
+        Some(told) => format!("{told}{hint}"),
+        None => format!("{path}: not in the capture{hint}"),
+    }
 }

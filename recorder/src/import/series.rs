@@ -98,16 +98,18 @@ pub(super) fn read(
         one.boottime_us.is_some()
     });
     let mut groups: Vec<Vec<Loose>> = Vec::new();
+    let mut has_unnamed = false;
     for one in loose {
-        match groups.iter_mut().rfind(|group| belongs(group, &one)) {
+        has_unnamed |= one.boot.boot_id == UNNAMED;
+        match boot_among(&groups, &one).and_then(|at| groups.get_mut(at)) {
             Some(group) => group.push(one),
             None => groups.push(vec![one]),
         }
     }
-    let unnamed = |group: &Vec<Loose>| group.first().is_some_and(|one| one.boot.boot_id == UNNAMED);
-    if groups.iter().any(unnamed) {
+    if has_unnamed {
         notes.push(
-            "no boot id: a boot ends where the time since boot goes back, in the order given"
+            "some captures have no boot id: a boot ends where the time since boot goes back, in \
+             the order given"
                 .to_owned(),
         );
     }
@@ -121,6 +123,10 @@ pub(super) fn read(
 /// A capture, or those in a folder in the order of their names.
 fn captures_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let is_capture = |path: &Path| path.join("proc").is_dir();
+    let is_hidden = |path: &Path| {
+        let name = path.file_name().unwrap_or_default();
+        name.as_encoded_bytes().starts_with(b".")
+    };
     if is_capture(folder) {
         return Ok(vec![folder.to_owned()]);
     }
@@ -131,7 +137,8 @@ fn captures_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
         .with_context(|| format!("cannot read {}", folder.display()))?
         .into_iter()
         .map(|entry| entry.path())
-        .filter(|path| is_capture(path))
+        // What is still being made has a dot before its name.
+        .filter(|path| is_capture(path) && !is_hidden(path))
         .collect();
     found.sort();
     if found.is_empty() {
@@ -219,14 +226,22 @@ fn one_machine(loose: &[Loose]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether a capture is of the boot of a group.
-fn belongs(group: &[Loose], one: &Loose) -> bool {
-    let Some(last) = group.last() else {
-        return false;
+/// The place of the boot that a capture is of, among those known. One that does not tell its boot is
+/// of the last one, unless the time since boot went back or the kernel is another one.
+fn boot_among(groups: &[Vec<Loose>], one: &Loose) -> Option<usize> {
+    if one.boot.boot_id != UNNAMED {
+        let is_same = |group: &Vec<Loose>| {
+            let first = group.first();
+            first.is_some_and(|first| first.boot.boot_id == one.boot.boot_id)
+        };
+        return groups.iter().position(is_same);
+    }
+    let last = groups.last()?.last()?;
+    let is_other_kernel = match (&last.boot.kernel, &one.boot.kernel) {
+        (Some(before), Some(now)) => before != now,
+        _ => false,
     };
-    last.boot.boot_id == one.boot.boot_id
-        && last.boot.kernel == one.boot.kernel
-        && (one.boot.boot_id != UNNAMED || last.boottime_us < one.boottime_us)
+    (last.boottime_us < one.boottime_us && !is_other_kernel).then(|| groups.len() - 1)
 }
 
 fn boot_of(
@@ -242,6 +257,12 @@ fn boot_of(
         .unwrap_or_default();
     if boot.boot_id == UNNAMED && at > 0 {
         boot.boot_id = format!("{UNNAMED}-{}", at + 1);
+    }
+    // Not every capture need hold what does not change.
+    for one in &group {
+        boot.kernel = boot.kernel.or_else(|| one.boot.kernel.clone());
+        boot.version = boot.version.or_else(|| one.boot.version.clone());
+        boot.cpus = boot.cpus.filter(|cpus| *cpus > 0).or(one.boot.cpus);
     }
     if group.iter().all(|one| one.wall_us.is_none()) {
         notes.push(format!("boot {}: no capture tells the date", boot.boot_id));

@@ -132,9 +132,6 @@ impl Sampler for Files {
 /// How a reason says that the user may not read something.
 pub const DENIED: &str = "permission denied";
 
-/// How a reason says that there is no such file.
-pub const ABSENT: &str = "not on this machine";
-
 /// What a refusal of the kernel means, with what to do about it.
 pub fn explain(error: Errno, path: &str, needs: &str) -> (Status, String) {
     let hint = if needs.is_empty() {
@@ -144,7 +141,10 @@ pub fn explain(error: Errno, path: &str, needs: &str) -> (Status, String) {
     };
     match error {
         Errno::ACCESS | Errno::PERM => (Status::Unavailable, format!("{path}: {DENIED}{hint}")),
-        Errno::NOENT | Errno::NOTDIR => (Status::Unavailable, format!("{path}: {ABSENT}{hint}")),
+        Errno::NOENT | Errno::NOTDIR => (
+            Status::Unavailable,
+            format!("{path}: not on this machine{hint}"),
+        ),
         Errno::OPNOTSUPP => (
             Status::Unavailable,
             format!("{path}: switched off in this kernel{hint}"),

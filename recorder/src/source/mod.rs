@@ -166,9 +166,7 @@ impl Source {
 
 /// Files that only their owner may read.
 const READ: &[&str] = &["CAP_DAC_READ_SEARCH"];
-/// Links of other users' processes.
-const TRACE: &[&str] = &["CAP_SYS_PTRACE"];
-/// Folders of links of other users' processes.
+/// Folders of other users' processes, and the links in them.
 const READ_AND_TRACE: &[&str] = &["CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"];
 
 /// Every source, in the order in which a tick reads them: what must fit together (the totals, the
@@ -189,7 +187,7 @@ pub static SOURCES: &[Source] = &[
     files(&stat::SPEC, stat::parse),
     files(&nodestat::SPEC, nodestat::parse),
     own(&process::SPEC, process::sampler)
-        .needing(TRACE)
+        .needing(READ_AND_TRACE)
         .captured(process::CAPTURED),
     own(&cgroup::SPEC, cgroup::sampler).captured(cgroup::CAPTURED),
     own(&shm::SPEC, shm::sampler)

@@ -57,7 +57,7 @@ pub static SPEC: Spec = Spec {
         ],
     },
     interval_s: 0,
-    needs: "CAP_SYS_PTRACE for exe of other users' processes, and for fds before Linux 6.2; hidepid hides processes",
+    needs: "CAP_SYS_PTRACE for exe of other users' processes, CAP_DAC_READ_SEARCH for their fds before Linux 6.2; hidepid hides processes",
     caveats: "a process whose statm stays the same is read in full only in turn (all within 30 ticks or 60 s), so its threads, fds, faults and CPU time can be that old; kernel threads have no memory of their own: NULL",
     overhead: "statm 2.3 us a process on a held descriptor, 6.5 us else; status, stat and fds 27 us for each that changed, and 3 us for each of the 16 newest descriptors when there are half more than at the last look; each held descriptor keeps 5 kB of kernel memory, all together at most 0.05 % of MemTotal",
 };
