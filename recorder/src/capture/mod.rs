@@ -26,6 +26,7 @@ use crate::root::{Root, read_whole};
 use crate::source::SOURCES;
 use crate::source::captured::Kept;
 use crate::source::files::explain;
+use crate::source::kmsg_copy;
 use find::{Finder, Found};
 use scrub::Scrub;
 
@@ -219,6 +220,14 @@ impl<'a> Capture<'a> {
                     text.push(b'\n');
                 }
                 self.write(path, &text)?;
+            }
+            Kept::Log(_) => {
+                let log = match kmsg_copy::read_log(&self.machine, kept.pattern()) {
+                    Ok(log) => kmsg_copy::reports_only(&log),
+                    Err(error) => return Ok(Err(error)),
+                };
+                let log = self.scrub.apply(&log);
+                self.write(path, &log)?;
             }
             Kept::Link(_) => {
                 let target = match std::fs::read_link(self.finder.full(path)) {

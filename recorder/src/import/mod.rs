@@ -115,7 +115,7 @@ fn write_boot(db: &Path, boot: &Boot, notes: &[String]) -> anyhow::Result<()> {
     };
     let mut samplers: Vec<_> = SOURCES
         .iter()
-        .map(|source| source.sampler(&setup))
+        .map(|source| source.sampler_of_captures(&setup))
         .collect();
     for (at, shot) in boot.shots.iter().enumerate() {
         write_tick(

@@ -1,6 +1,8 @@
 //! What a capture keeps of a source, so that what is imported later goes the same way as what is
 //! recorded.
 
+use super::{Sampler, Setup};
+
 /// What a capture keeps of a source.
 #[derive(Clone, Copy, Debug)]
 pub enum Captured {
@@ -8,6 +10,8 @@ pub enum Captured {
     Paths,
     /// These, where its description names folders, or it reads more than it names.
     Kept(&'static [Kept]),
+    /// These, which another sampler reads than the one of a running machine.
+    Copied(&'static [Kept], fn(&Setup) -> Box<dyn Sampler>),
     /// Nothing, and why: what it asks the kernel for is in no file.
     Nothing(&'static str),
 }
@@ -22,13 +26,18 @@ pub enum Kept {
     Link(&'static str),
     /// The names in a folder, one on a line, as a text in the folder's place.
     Names(&'static str),
+    /// The kernel's log up to now, with the text of its reports about memory only.
+    Log(&'static str),
 }
 
 impl Kept {
     /// Its pattern.
     pub fn pattern(self) -> &'static str {
         match self {
-            Self::Text(pattern) | Self::Link(pattern) | Self::Names(pattern) => pattern,
+            Self::Text(pattern)
+            | Self::Link(pattern)
+            | Self::Names(pattern)
+            | Self::Log(pattern) => pattern,
         }
     }
 }

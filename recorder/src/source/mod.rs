@@ -9,6 +9,7 @@ pub mod cgroup;
 pub mod files;
 pub mod fs;
 pub mod kmsg;
+pub mod kmsg_copy;
 pub mod kmsg_text;
 pub mod loadavg;
 pub mod meminfo;
@@ -142,7 +143,7 @@ impl Source {
                 .iter()
                 .map(|path| Kept::Text(path))
                 .collect(),
-            Captured::Kept(kept) => kept.to_vec(),
+            Captured::Kept(kept) | Captured::Copied(kept, _) => kept.to_vec(),
             Captured::Nothing(_) => Vec::new(),
         }
     }
@@ -152,6 +153,14 @@ impl Source {
         match self.reader {
             Reader::Files(parse) => Box::new(files::Files::new(self.spec, parse)),
             Reader::Around(_, make) | Reader::Own(make) => make(setup),
+        }
+    }
+
+    /// Makes what reads it in captures.
+    pub fn sampler_of_captures(&self, setup: &Setup) -> Box<dyn Sampler> {
+        match self.captured {
+            Captured::Copied(_, make) => make(setup),
+            _ => self.sampler(setup),
         }
     }
 
@@ -204,9 +213,7 @@ pub static SOURCES: &[Source] = &[
     files(&pagetypeinfo::SPEC, pagetypeinfo::parse).needing(READ),
     own(&kmsg::SPEC, kmsg::sampler)
         .needing(&["CAP_SYSLOG"])
-        .captured(Captured::Nothing(
-            "the kernel's log names hosts and command lines",
-        )),
+        .captured(kmsg_copy::CAPTURED),
     own(&recorder::SPEC, recorder::sampler).captured(Captured::Nothing("nobody recorded here")),
 ];
 
