@@ -7,9 +7,20 @@
     echo "usage: capture.sh DIR [INTERVAL_S [COUNT]]" >&2
     exit 2
 }
-every=${2:-60} count=${3:-0} part=$dir/.part
+every=${2:-60} count=${3:-0} part=$dir/.part number=0 taken=0
 umask 077
 trap 'rm -rf "$part"; exit 0' INT TERM
+files='proc/uptime proc/version proc/self/auxv proc/sys/kernel/osrelease proc/sys/kernel/random/boot_id
+    proc/sys/vm/overcommit_memory proc/meminfo proc/zoneinfo proc/buddyinfo proc/vmstat proc/slabinfo
+    proc/pressure/memory proc/net/sockstat* proc/sys/fs/*-nr proc/sys/fs/dentry-state proc/swaps
+    proc/loadavg proc/stat proc/sysvipc/shm proc/modules proc/vmallocinfo proc/pagetypeinfo
+    sys/block/zram*/*stat sys/block/zram*/disksize sys/kernel/mm/hugepages/*/*_hugepages
+    sys/kernel/mm/ksm/* sys/kernel/mm/cma/*/* sys/kernel/debug/cma/*/* sys/kernel/debug/extfrag/*
+    sys/module/zswap/parameters/* sys/kernel/debug/zswap/* sys/devices/system/node/node*/meminfo
+    sys/devices/system/node/node*/numastat sys/fs/cgroup/cgroup.controllers
+    sys/fs/cgroup/unified/cgroup.controllers'
+of_group='current peak max swap.current stat events usage_in_bytes max_usage_in_bytes limit_in_bytes
+    oom_control kmem.usage_in_bytes kmem.tcp.usage_in_bytes'
 
 keep() { # copies what is there; fails only when the copy cannot be written
     for from; do
@@ -21,30 +32,21 @@ keep() { # copies what is there; fails only when the copy cannot be written
 
 shoot() {
     rm -rf "$part" && mkdir "$part" && printf 'time = "%s"\narch = "%s"\n' \
-        "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$(uname -m)" >"$part/MANIFEST.toml" || return 1
-    keep proc/uptime proc/sys/kernel/random/boot_id proc/sys/kernel/osrelease proc/version \
-        proc/self/auxv proc/sys/vm/overcommit_memory proc/meminfo proc/zoneinfo proc/buddyinfo \
-        proc/vmstat proc/slabinfo proc/pressure/memory proc/net/sockstat proc/net/sockstat6 \
-        proc/sys/fs/file-nr proc/sys/fs/inode-nr proc/sys/fs/dentry-state proc/swaps proc/loadavg \
-        proc/stat proc/sysvipc/shm proc/modules proc/vmallocinfo proc/pagetypeinfo || return 1
+        "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$(uname -m)" >"$part/MANIFEST.toml" &&
+        keep $files || return 1
     for of in proc/[0-9]*; do
         keep "$of/statm" "$of/status" "$of/stat" || return 1
         [ -r "$of/fd" ] && [ -d "$part/$of" ] || continue
         ls "$of/fd" 2>/dev/null | cat >"$part/$of/fd" || return 1
     done
-    keep sys/fs/cgroup/cgroup.controllers sys/fs/cgroup/unified/cgroup.controllers || return 1
     for of in sys/fs/cgroup sys/fs/cgroup/* sys/fs/cgroup/*/* sys/fs/cgroup/*/*/* sys/fs/cgroup/*/*/*/*; do
         [ -f "$of/memory.stat" ] || continue
-        keep "$of/memory.stat" "$of/memory.current" "$of/memory.peak" "$of/memory.max" \
-            "$of/memory.swap.current" "$of/memory.events" "$of/memory.usage_in_bytes" \
-            "$of/memory.max_usage_in_bytes" "$of/memory.limit_in_bytes" "$of/memory.oom_control" \
-            "$of/memory.kmem.usage_in_bytes" "$of/memory.kmem.tcp.usage_in_bytes" || return 1
+        for file in $of_group; do keep "$of/memory.$file" || return 1; done
     done
 }
 
-number=0 taken=0
 for old in "$dir"/[0-9][0-9][0-9][0-9][0-9][0-9]; do [ ! -d "$old" ] || number=${old##*/}; done
-number=${number#"${number%%[!0]*}"}
+number=${number#"${number%%[!0]*}"} # a number that begins with 0 is octal
 while :; do
     number=$((${number:-0} + 1)) taken=$((taken + 1))
     shoot && mv "$part" "$dir/$(printf %06d "$number")" || {

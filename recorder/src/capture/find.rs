@@ -137,7 +137,8 @@ pub(crate) fn first_if_none(capture: &Path, kept: &[Kept]) -> Option<&'static st
     kept.first().map(|kept| kept.pattern())
 }
 
-fn errno(error: &std::io::Error) -> Errno {
+/// The kernel's word for an error.
+pub(super) fn errno(error: &std::io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 

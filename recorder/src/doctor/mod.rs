@@ -218,11 +218,11 @@ impl Patient {
             Status::Failed | Status::Skipped => State::Failed,
         };
         let capabilities = self.source.capabilities;
-        let advice = if is_denied && !capabilities.is_empty() {
-            Some(format!(
-                "record as root, or with {}",
-                capabilities.join(" and ")
-            ))
+        let advice = if is_denied && capabilities.iter().all(|name| around::is_held(name)) {
+            Some("a security module or another user namespace forbids it to root too".to_owned())
+        } else if is_denied {
+            let instead = capabilities.join(" and ");
+            Some(format!("record as root, or with {instead}"))
         } else if is_costly {
             let every = self.pace.interval_us() / 1_000_000;
             Some(format!(
