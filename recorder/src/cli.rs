@@ -15,7 +15,8 @@ const EXIT_CODES: &str = "Exit codes: 0 stopped on request after a flush, 2 fail
 const EXAMPLES: &str = "\
 Examples:
   memsoak-record run --db soak.db --interval 10s --duration 72h
-  memsoak-record mark --db soak.db 'test step 3 begins'";
+  memsoak-record mark --db soak.db 'test step 3 begins'
+  memsoak-record import --db soak.db captures/";
 
 /// Samples every Linux memory source at intervals into one SQLite file.
 #[derive(Debug, Parser)]

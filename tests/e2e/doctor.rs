@@ -83,6 +83,41 @@ fn what_doctor_calls_available_is_recorded_and_nothing_else() {
 }
 
 #[test]
+fn a_source_that_costs_more_than_its_share_is_called_costly_and_spaced_out() {
+    let with_budget = |budget: &str| {
+        let json = examined(record(&["doctor", "--json", "--cpu-budget", budget]));
+        let sources = json["sources"].as_array().unwrap().clone();
+        let of = |state: &str| -> Vec<Value> {
+            let is_it = |source: &&Value| source["state"] == state;
+            sources.iter().filter(is_it).cloned().collect()
+        };
+        (of("costly"), of("ok"))
+    };
+    let (costly, _) = with_budget("100%");
+    assert_eq!(costly, Vec::<Value>::new());
+    // Nothing but a read of some microseconds in an hour is within a millionth of a CPU.
+    let (costly, ok) = with_budget("0.0001%");
+    assert!(
+        costly.iter().any(|source| source["source"] == "process"),
+        "{ok:?}"
+    );
+    for source in costly {
+        assert!(
+            source["interval_us"].as_i64() > Some(10_000_000),
+            "{source}"
+        );
+        assert!(
+            source["reason"].as_str().unwrap().contains("of CPU"),
+            "{source}"
+        );
+        assert!(
+            source["advice"].as_str().unwrap().contains("--cpu-budget"),
+            "{source}"
+        );
+    }
+}
+
+#[test]
 fn what_doctor_tells_a_user_without_rights_is_what_such_a_user_records() {
     if !is_root() {
         return skip("only root becomes another user");

@@ -261,6 +261,23 @@ fn what_the_kernel_said_in_a_series_is_told_once_at_its_time() {
 }
 
 #[test]
+fn a_series_may_have_more_captures_than_files_may_be_open() {
+    let place = Place::new();
+    for at in 1..=200 {
+        shot(&place, &format!("s/{at:06}"), "b", &format!("{at}.00"), &[]);
+    }
+    let db = place.file("soak.db");
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -n 64 && exec \"$@\"", "sh"])
+        .arg(record(&[]).get_program())
+        .args(["import", "--db", &db])
+        .arg(place.path().join("s"));
+    finish(command).expect(0);
+    assert_eq!(ticks(&db), 200);
+}
+
+#[test]
 fn the_date_of_a_capture_is_as_good_as_its_clock() {
     let place = Place::new();
     let time = |text: &'static str| ("MANIFEST.toml", text);

@@ -13,6 +13,7 @@ use anyhow::{Context, bail};
 use memsoak_schema::{Rows, RunInfo, SampleState, Spec, Status, TickCost, TickTime, Writer};
 
 use crate::capture::find;
+use crate::root::Root;
 use crate::source::captured::Captured;
 use crate::source::recorder::Figures;
 use crate::source::{Moment, Outcome, SOURCES, Sampler, Setup, Source};
@@ -87,8 +88,7 @@ fn write_boot(db: &Path, boot: &Boot, notes: &[String]) -> anyhow::Result<()> {
         "interval_us": boot.interval_us,
         "captures": boot.shots.len(),
         "notes": notes,
-        "overcommit_memory": first
-            .root
+        "overcommit_memory": Root::open(&first.folder)?
             .text("proc/sys/vm/overcommit_memory")
             .and_then(|mode| mode.parse::<i64>().ok()),
     });
@@ -137,7 +137,9 @@ fn write_tick(
     db: &Path,
     shot: &Shot,
     plan: Option<i64>,
-) -> Result<(), memsoak_schema::Error> {
+) -> anyhow::Result<()> {
+    // Opened here and not before: a series can have more captures than descriptors may be open.
+    let root = Root::open(&shot.folder)?;
     writer.begin_tick(TickTime {
         boottime_us: shot.boottime_us,
         wall_offset_us: shot.wall_offset_us,
@@ -148,7 +150,7 @@ fn write_tick(
     for (place, (source, sampler)) in SOURCES.iter().zip(samplers).enumerate() {
         rows.clear();
         rows.clear_happenings();
-        let outcome = sample(source, sampler.as_mut(), shot, db, &mut rows);
+        let outcome = sample(source, sampler.as_mut(), (shot, &root), db, &mut rows);
         let values = outcome.status.has_values().then_some(&rows);
         let state = SampleState {
             status: outcome.status,
@@ -162,17 +164,17 @@ fn write_tick(
             writer.write_plan(place, interval_us, "the interval of the captures")?;
         }
     }
-    writer.commit_tick(TickCost {
+    Ok(writer.commit_tick(TickCost {
         took_us: shot.manifest.took_us.unwrap_or(0),
         cpu_us: 0,
-    })
+    })?)
 }
 
 /// Reads one source of a capture.
 fn sample(
     source: &Source,
     sampler: &mut dyn Sampler,
-    shot: &Shot,
+    (shot, root): (&Shot, &Root),
     db: &Path,
     rows: &mut Rows,
 ) -> Outcome {
@@ -185,7 +187,7 @@ fn sample(
     }
     let mut outcome = sampler.sample(
         &Moment {
-            root: &shot.root,
+            root,
             full: true,
             db,
             own: &Figures::default(),
@@ -204,19 +206,21 @@ fn sample(
         };
     }
     if outcome.status == Status::Unavailable {
-        outcome.reason = outcome.reason.map(|reason| as_captured(&reason, shot));
+        outcome.reason = outcome
+            .reason
+            .map(|reason| as_captured(&reason, shot, root));
     }
     outcome
 }
 
 /// A reason as it is of a capture: why a file is not in one is known to whoever captured, and not
 /// from its absence.
-fn as_captured(reason: &str, shot: &Shot) -> String {
+fn as_captured(reason: &str, shot: &Shot, root: &Root) -> String {
     let Some((path, why)) = reason.split_once(": ") else {
         return reason.to_owned();
     };
     let is_of = |told: &&String| told.split_once(": ").is_some_and(|(of, _)| of == path);
-    if shot.root.stat(path).is_some() {
+    if root.stat(path).is_some() {
         return reason.to_owned();
     }
     let hint = why.find(" (needs ").map_or("", |at| &why[at..]);

@@ -23,8 +23,6 @@ const COARSE_US: i64 = 1_500_000;
 pub(super) struct Shot {
     /// Where it is.
     pub(super) folder: PathBuf,
-    /// The machine as it was then.
-    pub(super) root: Root,
     /// What it says of itself; empty where it says nothing.
     pub(super) manifest: Manifest,
     /// CLOCK_BOOTTIME in us.
@@ -177,7 +175,6 @@ fn load(folder: PathBuf) -> anyhow::Result<Loose> {
     Ok(Loose {
         shot: Shot {
             folder,
-            root,
             manifest,
             boottime_us: 0,
             wall_offset_us: 0,

@@ -41,8 +41,6 @@ use std::path::Path;
 
 use memsoak_schema::{Issue, Rows, Spec, Status};
 
-use captured::{Captured, Kept};
-
 use crate::root::Root;
 
 /// Parses one file of a source into rows.
@@ -72,7 +70,7 @@ pub struct Source {
     /// With which capabilities a user other than root is given all that root is (capabilities(7)).
     pub capabilities: &'static [&'static str],
     /// What a capture keeps of it.
-    pub captured: Captured,
+    pub captured: captured::Captured,
 }
 
 /// What a sampler is made with.
@@ -129,22 +127,27 @@ impl Source {
     }
 
     /// Says what a capture keeps of it, where that is not the texts named by its paths.
-    const fn captured(mut self, captured: Captured) -> Self {
+    const fn captured(mut self, captured: captured::Captured) -> Self {
         self.captured = captured;
         self
     }
 
+    /// Says why a capture keeps nothing of it.
+    const fn not_captured(self, why: &'static str) -> Self {
+        self.captured(captured::Captured::Nothing(why))
+    }
+
     /// What a capture keeps of it.
-    pub fn kept(&self) -> Vec<Kept> {
+    pub fn kept(&self) -> Vec<captured::Kept> {
         match self.captured {
-            Captured::Paths => self
+            captured::Captured::Paths => self
                 .spec
                 .paths
                 .iter()
-                .map(|path| Kept::Text(path))
+                .map(|path| captured::Kept::Text(path))
                 .collect(),
-            Captured::Kept(kept) | Captured::Copied(kept, _) => kept.to_vec(),
-            Captured::Nothing(_) => Vec::new(),
+            captured::Captured::Kept(kept) | captured::Captured::Copied(kept, _) => kept.to_vec(),
+            captured::Captured::Nothing(_) => Vec::new(),
         }
     }
 
@@ -159,7 +162,7 @@ impl Source {
     /// Makes what reads it in captures.
     pub fn sampler_of_captures(&self, setup: &Setup) -> Box<dyn Sampler> {
         match self.captured {
-            Captured::Copied(_, make) => make(setup),
+            captured::Captured::Copied(_, make) => make(setup),
             _ => self.sampler(setup),
         }
     }
@@ -201,20 +204,17 @@ pub static SOURCES: &[Source] = &[
     own(&cgroup::SPEC, cgroup::sampler).captured(cgroup::CAPTURED),
     own(&shm::SPEC, shm::sampler)
         .needing(READ_AND_TRACE)
-        .captured(Captured::Nothing(
-            "the sizes of files behind descriptors are in no file",
-        )),
+        .not_captured("the sizes of files behind descriptors are in no file"),
     files(&sysvshm::SPEC, sysvshm::parse),
-    own(&tmpfs::SPEC, tmpfs::sampler).captured(Captured::Nothing(
-        "what a mount uses is told by statvfs(3), not by a file",
-    )),
+    own(&tmpfs::SPEC, tmpfs::sampler)
+        .not_captured("what a mount uses is told by statvfs(3), not by a file"),
     around(&modules::SPEC, modules::parse, modules::sampler),
     files(&vmallocinfo::SPEC, vmallocinfo::parse).needing(READ),
     files(&pagetypeinfo::SPEC, pagetypeinfo::parse).needing(READ),
     own(&kmsg::SPEC, kmsg::sampler)
         .needing(&["CAP_SYSLOG"])
         .captured(kmsg_copy::CAPTURED),
-    own(&recorder::SPEC, recorder::sampler).captured(Captured::Nothing("nobody recorded here")),
+    own(&recorder::SPEC, recorder::sampler).not_captured("nobody recorded here"),
 ];
 
 const fn files(spec: &'static Spec, parse: Parse) -> Source {
@@ -234,6 +234,6 @@ const fn source(spec: &'static Spec, reader: Reader) -> Source {
         spec,
         reader,
         capabilities: &[],
-        captured: Captured::Paths,
+        captured: captured::Captured::Paths,
     }
 }
