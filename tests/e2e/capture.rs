@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use memsoak_record::source::SOURCES;
 use memsoak_record::source::captured::Captured;
@@ -72,4 +73,53 @@ fn a_capture_is_private_and_never_written_over() {
     );
     let nowhere = finish(record(&["capture", "/nowhere/at/all"])).expect(2);
     assert!(nowhere.err().contains("cannot make"), "{}", nowhere.err());
+}
+
+#[test]
+fn what_the_user_who_captured_could_not_read_is_told_as_denied() {
+    if !is_root() {
+        return skip("only root becomes another user");
+    }
+    let place = Place::new();
+    let open = place.path().join("open");
+    fs::create_dir(&open).unwrap();
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+    let dir = text(&open.join("now"));
+    let Some(command) = as_nobody(&place, &["capture", &dir]) else {
+        return skip("setpriv is not here to become another user");
+    };
+    finish(command).expect(0);
+    let db = place.file("soak.db");
+    finish(record(&["import", "--db", &db, &dir])).expect(0);
+    for source in ["slabinfo", "vmallocinfo", "pagetypeinfo"] {
+        let sql =
+            format!("SELECT status || ' ' || reason FROM sample_at WHERE source = '{source}'");
+        let told: String = ask(&db, &sql);
+        let expected = format!("unavailable proc/{source}: permission denied (needs ");
+        assert!(told.starts_with(&expected), "{told}");
+    }
+    assert_eq!(ask::<i64>(&db, "SELECT uid FROM run"), 65_534);
+}
+
+#[test]
+fn a_full_disk_leaves_no_half_capture() {
+    if !is_root() {
+        return skip("only root can mount a small disk to fill");
+    }
+    let place = Place::new();
+    let disk = place.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    let mut mount = Command::new("mount");
+    mount
+        .args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"])
+        .arg(&disk);
+    if !mount.output().is_ok_and(|done| done.status.success()) {
+        return skip("no file system can be mounted here");
+    }
+    let done = finish(record(&["capture", &text(&disk.join("now"))]));
+    let left = fs::read_dir(&disk).unwrap().count();
+    let _ = Command::new("umount").arg("-l").arg(&disk).status();
+    let done = done.expect(2);
+    assert!(done.err().contains("cannot write"), "{}", done.err());
+    assert_eq!(left, 0);
 }
