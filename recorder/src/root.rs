@@ -53,9 +53,9 @@ impl Root {
     ///
     /// # Errors
     /// The kernel's.
-    pub fn open_file<P: AsRef<Path> + ?Sized>(&self, path: &P) -> Result<OwnedFd, Errno> {
+    pub fn open_file(&self, path: &str) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-        rustix::fs::openat(&self.dir, path.as_ref(), flags, Mode::empty())
+        rustix::fs::openat(&self.dir, path, flags, Mode::empty())
     }
 
     /// Opens a folder below it.

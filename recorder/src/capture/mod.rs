@@ -8,7 +8,7 @@ pub(crate) mod find;
 mod scrub;
 
 use std::ffi::OsStr;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use memsoak_schema::printable;
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
@@ -184,14 +185,16 @@ impl<'a> Capture<'a> {
         let is_users = scrub::is_named_by_users(path);
         match kept {
             Kept::Text(_) => {
-                // With `read`, since files of debugfs may know no place to read from.
+                // With `read`, since files of debugfs may know no place to read from, and without
+                // waiting, since a file may be a pipe.
                 self.buffer.clear();
-                let read = self.machine.open_file(path).and_then(|file| {
-                    let read = File::from(file).read_to_end(&mut self.buffer);
-                    read.map_err(|error| errno(&error))
-                });
+                let read = OpenOptions::new()
+                    .read(true)
+                    .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+                    .open(self.finder.full(path))
+                    .and_then(|mut file| file.read_to_end(&mut self.buffer));
                 if let Err(error) = read {
-                    return Ok(Err(error));
+                    return Ok(Err(errno(&error)));
                 }
                 if self.buffer.len() > LONGEST_TEXT {
                     let kept = self.buffer.get(..LONGEST_TEXT).unwrap_or_default();
