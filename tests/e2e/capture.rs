@@ -29,13 +29,15 @@ fn a_capture_of_this_machine_gives_the_sources_that_a_recording_has() {
     record_for(&live, "300ms", &[]);
     finish(record(&["capture", &dir])).expect(0);
     finish(record(&["import", "--db", &db, &dir])).expect(0);
+    let has_values = |status: &str| matches!(status, "ok" | "partial");
     for source in SOURCES {
         let name = source.spec.name;
         let sql = format!("SELECT status FROM sample_at WHERE source = '{name}' AND tick = 1");
         let (recorded, imported): (String, String) = (ask(&live, &sql), ask(&db, &sql));
         match source.captured {
             Captured::Nothing(_) => assert_eq!(imported, "unavailable", "{name}"),
-            _ => assert_eq!(imported, recorded, "{name}"),
+            // That a part cannot be read here is in a capture a part that is not there.
+            _ => assert_eq!(has_values(&imported), has_values(&recorded), "{name}"),
         }
     }
     let facts = "SELECT boot_id || kernel || version || page_bytes || user_hz || cpus || machine
