@@ -8,14 +8,15 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::root::Root;
-use crate::{clock, log, run, status};
+use crate::{capture, clock, doctor, import, log, run, status};
 
 const EXIT_CODES: &str = "Exit codes: 0 stopped on request after a flush, 2 failure.";
 
 const EXAMPLES: &str = "\
 Examples:
   memsoak-record run --db soak.db --interval 10s --duration 72h
-  memsoak-record mark --db soak.db 'test step 3 begins'";
+  memsoak-record mark --db soak.db 'test step 3 begins'
+  memsoak-record import --db soak.db captures/";
 
 /// Samples every Linux memory source at intervals into one SQLite file.
 #[derive(Debug, Parser)]
@@ -51,6 +52,45 @@ enum Command {
         db: PathBuf,
         /// The copy; must not exist yet
         out: PathBuf,
+    },
+    /// What this machine gives, what is missing for the rest, and what reading costs
+    Doctor {
+        /// Read the files below this folder instead of the running machine
+        #[arg(long, value_name = "DIR", default_value = "/")]
+        root: PathBuf,
+        /// The recording that is planned: the room beside it is told
+        #[arg(long, value_name = "FILE", default_value = "soak.db")]
+        db: PathBuf,
+        /// The interval that is planned
+        #[arg(long, default_value = "10s", value_parser = interval)]
+        interval: Duration,
+        /// The CPU time that recording may take
+        #[arg(long, value_name = "PERCENT", default_value = "1%", value_parser = percent)]
+        cpu_budget: f64,
+        /// Tell it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Copy the raw files of now into a new folder, without names of the host
+    /// and without command lines
+    Capture {
+        /// Read the files below this folder instead of the running machine
+        #[arg(long, value_name = "DIR", default_value = "/")]
+        root: PathBuf,
+        /// The folder; must not exist yet
+        dir: PathBuf,
+    },
+    /// Make a recording of captures, also of another machine
+    Import {
+        /// The recording; must not exist yet
+        #[arg(long, value_name = "FILE")]
+        db: PathBuf,
+        /// Time between captures where none tells when it was made
+        #[arg(long, default_value = "10s", value_parser = interval)]
+        interval: Duration,
+        /// Captures, or folders of captures
+        #[arg(required = true)]
+        dir: Vec<PathBuf>,
     },
 }
 
@@ -167,6 +207,54 @@ fn act(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Copy { db, out } => Ok(memsoak_schema::copy(&db, &out)?),
+        Command::Doctor {
+            root,
+            db,
+            interval,
+            cpu_budget,
+            json,
+        } => {
+            let diagnosis = doctor::examine(&doctor::Options {
+                root,
+                db,
+                interval,
+                cpu_budget,
+            })?;
+            let text = if json {
+                diagnosis.json()
+            } else {
+                diagnosis.text()
+            };
+            std::io::stdout().write_all(text.as_bytes())?;
+            Ok(())
+        }
+        Command::Capture { root, dir } => {
+            let done = capture::capture(&dir, &root)?;
+            log::info(&[
+                ("event", "captured"),
+                ("files", &done.files.to_string()),
+                ("bytes", &done.bytes.to_string()),
+                ("cut", &done.cut.to_string()),
+                ("refused", &done.refused.to_string()),
+            ]);
+            Ok(())
+        }
+        Command::Import { db, interval, dir } => {
+            let done = import::import(&import::Options {
+                db,
+                folders: dir,
+                interval,
+            })?;
+            for note in &done.notes {
+                log::warn(&[("event", note)]);
+            }
+            log::info(&[
+                ("event", "imported"),
+                ("ticks", &done.ticks.to_string()),
+                ("boots", &done.boots.to_string()),
+            ]);
+            Ok(())
+        }
     }
 }
 

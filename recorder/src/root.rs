@@ -9,11 +9,15 @@ use rustix::fs::{CWD, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 use rustix::path::Arg;
 
+/// `f_type` of procfs (include/uapi/linux/magic.h).
+const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+
 /// A directory that stands for `/`.
 #[derive(Debug)]
 pub struct Root {
     dir: OwnedFd,
     path: PathBuf,
+    has_procfs: bool,
 }
 
 impl Root {
@@ -23,15 +27,27 @@ impl Root {
     /// When the folder is not there.
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = rustix::fs::openat(CWD, path, flags, Mode::empty())?;
+        let place = OFlags::PATH | OFlags::CLOEXEC;
+        let has_procfs = rustix::fs::openat(&dir, "proc", place, Mode::empty())
+            .and_then(rustix::fs::fstatfs)
+            .is_ok_and(|fs| u64::try_from(fs.f_type) == Ok(PROC_SUPER_MAGIC));
         Ok(Self {
-            dir: rustix::fs::openat(CWD, path, flags, Mode::empty())?,
+            dir,
             path: path.to_owned(),
+            has_procfs,
         })
     }
 
     /// Whether it is the running machine itself.
     pub fn is_live(&self) -> bool {
         self.path == Path::new("/")
+    }
+
+    /// Whether it holds files that were copied, and no kernel answers behind them: what is read from
+    /// a descriptor that is held stays the same for ever.
+    pub fn is_captured(&self) -> bool {
+        !self.has_procfs
     }
 
     /// Opens a file below it, by its path without a leading slash.
@@ -136,11 +152,17 @@ impl Root {
         rustix::fs::statat(&self.dir, path, rustix::fs::AtFlags::empty()).ok()
     }
 
-    /// A whole small file as trimmed text, for facts about the machine.
-    pub fn text(&self, path: &str) -> Option<String> {
+    /// A whole small file.
+    pub fn bytes(&self, path: &str) -> Option<Vec<u8>> {
         let file = self.open_file(path).ok()?;
         let mut bytes = Vec::with_capacity(4096);
         read_whole(&file, &mut bytes).ok()?;
+        Some(bytes)
+    }
+
+    /// A whole small file as trimmed text, for facts about the machine.
+    pub fn text(&self, path: &str) -> Option<String> {
+        let bytes = self.bytes(path)?;
         Some(String::from_utf8_lossy(&bytes).trim().to_owned())
     }
 }

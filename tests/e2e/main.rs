@@ -6,10 +6,13 @@
     reason = "a test that cannot go on says so by failing, one that cannot run says why"
 )]
 
+mod capture;
 mod captures;
+mod doctor;
 mod exit_codes;
 mod findings;
 mod full_disk;
+mod import;
 mod leak_lab;
 mod live;
 mod names;

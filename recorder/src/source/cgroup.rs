@@ -12,6 +12,7 @@ use memsoak_schema::{Label, MetricSpec, Rows, Shape, Spec, Status, Trend, Unit, 
 use rustix::fs::{FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 
+use super::captured::{Captured, Kept};
 use super::text::{first_word, parse_u64};
 use super::{Moment, Outcome, Sampler, Setup};
 use crate::root::{Root, read_whole};
@@ -150,6 +151,25 @@ static V2: Version = Version {
     ],
 };
 
+/// What a capture keeps, of both versions. The root has no files of v2 that are read, but it tells
+/// that there is the controller.
+pub const CAPTURED: Captured = Captured::Kept(&[
+    Kept::Text("sys/fs/cgroup/cgroup.controllers"),
+    Kept::Text("sys/fs/cgroup/unified/cgroup.controllers"),
+    Kept::Text("sys/fs/cgroup/**/memory.current"),
+    Kept::Text("sys/fs/cgroup/**/memory.peak"),
+    Kept::Text("sys/fs/cgroup/**/memory.max"),
+    Kept::Text("sys/fs/cgroup/**/memory.swap.current"),
+    Kept::Text("sys/fs/cgroup/**/memory.stat"),
+    Kept::Text("sys/fs/cgroup/**/memory.events"),
+    Kept::Text("sys/fs/cgroup/memory/**/memory.usage_in_bytes"),
+    Kept::Text("sys/fs/cgroup/memory/**/memory.max_usage_in_bytes"),
+    Kept::Text("sys/fs/cgroup/memory/**/memory.limit_in_bytes"),
+    Kept::Text("sys/fs/cgroup/memory/**/memory.kmem.usage_in_bytes"),
+    Kept::Text("sys/fs/cgroup/memory/**/memory.kmem.tcp.usage_in_bytes"),
+    Kept::Text("sys/fs/cgroup/memory/**/memory.oom_control"),
+]);
+
 /// The memory controller is in one hierarchy only: v2, or v1 beside it (hybrid), or v1.
 fn hierarchy(root: &Root) -> Option<(&'static str, &'static Version)> {
     for top in ["sys/fs/cgroup", "sys/fs/cgroup/unified"] {
@@ -231,9 +251,12 @@ impl Sampler for Cgroups {
                 continue;
             };
             let mut key = path.clone();
-            let _ = write!(key, " {}", stat.st_ino);
+            // The inode of a copy says nothing: in a capture a path is all there is.
+            let captured = moment.root.is_captured();
+            let inode = if captured { 0 } else { stat.st_ino };
+            let _ = write!(key, " {inode}");
             let known = before.remove(&key);
-            let late = started.elapsed() > self.longest;
+            let late = !captured && started.elapsed() > self.longest;
             if late {
                 let longest = self.longest.as_millis();
                 reason.get_or_insert_with(|| {

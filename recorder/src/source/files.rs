@@ -31,7 +31,7 @@ impl HeldFile {
         .and_then(|fd| read_whole(&fd, &mut self.text).map(|()| fd));
         match read {
             Ok(fd) => {
-                self.fd = Some(fd);
+                self.fd = (!moment.root.is_captured()).then_some(fd);
                 Ok(())
             }
             Err(error) => {
@@ -81,7 +81,7 @@ impl Sampler for Files {
             .and_then(|fd| read_whole(&fd, &mut self.buffer).map(|()| fd));
             match read {
                 Ok(fd) => {
-                    *held = Some(fd);
+                    *held = (!moment.root.is_captured()).then_some(fd);
                     bytes += self.buffer.len() as u64;
                     obtained += 1;
                     if self.buffer.is_empty() {
@@ -129,6 +129,9 @@ impl Sampler for Files {
     }
 }
 
+/// How a reason says that the user may not read something.
+pub const DENIED: &str = "permission denied";
+
 /// What a refusal of the kernel means, with what to do about it.
 pub fn explain(error: Errno, path: &str, needs: &str) -> (Status, String) {
     let hint = if needs.is_empty() {
@@ -137,10 +140,7 @@ pub fn explain(error: Errno, path: &str, needs: &str) -> (Status, String) {
         format!(" (needs {needs})")
     };
     match error {
-        Errno::ACCESS | Errno::PERM => (
-            Status::Unavailable,
-            format!("{path}: permission denied{hint}"),
-        ),
+        Errno::ACCESS | Errno::PERM => (Status::Unavailable, format!("{path}: {DENIED}{hint}")),
         Errno::NOENT | Errno::NOTDIR => (
             Status::Unavailable,
             format!("{path}: not on this machine{hint}"),

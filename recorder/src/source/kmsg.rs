@@ -41,7 +41,7 @@ pub static SPEC: Spec = Spec {
 const MOST_RECORDS: usize = 4_096;
 /// A record with its device is at most 8 KiB (CONSOLE_EXT_LOG_MAX), 2 KiB since Linux 6.7; a shorter
 /// buffer is refused.
-const BUFFER_BYTES: usize = 16 << 10;
+pub(super) const BUFFER_BYTES: usize = 16 << 10;
 /// What is kept of a line that does not end: a plain file in the place of the log can be anything.
 const LONGEST_LINE: usize = 64 << 10;
 

@@ -4,6 +4,7 @@
 //! line loses one line. It sees only the types of `memsoak_schema`.
 
 pub mod buddyinfo;
+pub mod captured;
 pub mod cgroup;
 pub mod cma;
 pub mod extfrag;
@@ -11,6 +12,7 @@ pub mod files;
 pub mod fs;
 pub mod hugepages;
 pub mod kmsg;
+pub mod kmsg_copy;
 pub mod kmsg_text;
 pub mod ksm;
 pub mod loadavg;
@@ -75,6 +77,10 @@ pub struct Source {
     pub spec: &'static Spec,
     /// How its text is obtained and understood.
     pub reader: Reader,
+    /// With which capabilities a user other than root is given all that root is (capabilities(7)).
+    pub capabilities: &'static [&'static str],
+    /// What a capture keeps of it.
+    pub captured: captured::Captured,
 }
 
 /// What a sampler is made with.
@@ -124,12 +130,51 @@ pub trait Sampler {
 }
 
 impl Source {
+    /// Says which capabilities stand in for root.
+    const fn needing(mut self, capabilities: &'static [&'static str]) -> Self {
+        self.capabilities = capabilities;
+        self
+    }
+
+    /// Says what a capture keeps of it, where that is not the texts named by its paths.
+    const fn captured(mut self, captured: captured::Captured) -> Self {
+        self.captured = captured;
+        self
+    }
+
+    /// Says why a capture keeps nothing of it.
+    const fn not_captured(self, why: &'static str) -> Self {
+        self.captured(captured::Captured::Nothing(why))
+    }
+
+    /// What a capture keeps of it.
+    pub fn kept(&self) -> Vec<captured::Kept> {
+        match self.captured {
+            captured::Captured::Paths => self
+                .spec
+                .paths
+                .iter()
+                .map(|path| captured::Kept::Text(path))
+                .collect(),
+            captured::Captured::Kept(kept) | captured::Captured::Copied(kept, _) => kept.to_vec(),
+            captured::Captured::Nothing(_) => Vec::new(),
+        }
+    }
+
     /// Makes what reads it.
     pub fn sampler(&self, setup: &Setup) -> Box<dyn Sampler> {
         match self.reader {
             Reader::Files(parse) => Box::new(files::Files::new(self.spec, parse)),
             Reader::Matching(parse) => Box::new(matching::Matching::new(self.spec, parse)),
             Reader::Around(_, make) | Reader::Own(make) => make(setup),
+        }
+    }
+
+    /// Makes what reads it in captures.
+    pub fn sampler_of_captures(&self, setup: &Setup) -> Box<dyn Sampler> {
+        match self.captured {
+            captured::Captured::Copied(_, make) => make(setup),
+            _ => self.sampler(setup),
         }
     }
 
@@ -150,6 +195,11 @@ impl Source {
     }
 }
 
+/// Files that only their owner may read.
+const READ: &[&str] = &["CAP_DAC_READ_SEARCH"];
+/// Folders of other users' processes, and the links in them.
+const READ_AND_TRACE: &[&str] = &["CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"];
+
 /// Every source, in the order in which a tick reads them: what must fit together (the totals, the
 /// zones, the free lists) first and close together, the processes after them.
 pub static SOURCES: &[Source] = &[
@@ -157,7 +207,9 @@ pub static SOURCES: &[Source] = &[
     files(&zoneinfo::SPEC, zoneinfo::parse),
     files(&buddyinfo::SPEC, buddyinfo::parse),
     files(&vmstat::SPEC, vmstat::parse),
-    around(&slabinfo::SPEC, slabinfo::parse, slab_aliases::sampler),
+    around(&slabinfo::SPEC, slabinfo::parse, slab_aliases::sampler)
+        .needing(READ)
+        .captured(slab_aliases::CAPTURED),
     files(&pressure::SPEC, pressure::parse),
     files(&sockstat::SPEC, sockstat::parse),
     files(&fs::SPEC, fs::parse),
@@ -166,48 +218,52 @@ pub static SOURCES: &[Source] = &[
     files(&stat::SPEC, stat::parse),
     files(&nodestat::SPEC, nodestat::parse),
     matching(&zram::SPEC, zram::parse),
-    matching(&zswap::SPEC, zswap::parse),
+    matching(&zswap::SPEC, zswap::parse).needing(READ),
     matching(&hugepages::SPEC, hugepages::parse),
-    matching(&cma::SPEC, cma::parse),
-    own(&process::SPEC, process::sampler),
-    own(&cgroup::SPEC, cgroup::sampler),
-    own(&shm::SPEC, shm::sampler),
+    matching(&cma::SPEC, cma::parse).needing(READ),
+    own(&process::SPEC, process::sampler)
+        .needing(READ_AND_TRACE)
+        .captured(process::CAPTURED),
+    own(&cgroup::SPEC, cgroup::sampler).captured(cgroup::CAPTURED),
+    own(&shm::SPEC, shm::sampler)
+        .needing(READ_AND_TRACE)
+        .not_captured("the sizes of files behind descriptors are in no file"),
     files(&sysvshm::SPEC, sysvshm::parse),
-    own(&tmpfs::SPEC, tmpfs::sampler),
+    own(&tmpfs::SPEC, tmpfs::sampler)
+        .not_captured("what a mount uses is told by statvfs(3), not by a file"),
     around(&modules::SPEC, modules::parse, modules::sampler),
-    files(&vmallocinfo::SPEC, vmallocinfo::parse),
-    files(&pagetypeinfo::SPEC, pagetypeinfo::parse),
-    matching(&extfrag::SPEC, extfrag::parse),
+    files(&vmallocinfo::SPEC, vmallocinfo::parse).needing(READ),
+    files(&pagetypeinfo::SPEC, pagetypeinfo::parse).needing(READ),
+    matching(&extfrag::SPEC, extfrag::parse).needing(READ),
     matching(&numa::SPEC, numa::parse),
     matching(&ksm::SPEC, ksm::parse),
-    own(&kmsg::SPEC, kmsg::sampler),
-    own(&recorder::SPEC, recorder::sampler),
+    own(&kmsg::SPEC, kmsg::sampler)
+        .needing(&["CAP_SYSLOG"])
+        .captured(kmsg_copy::CAPTURED),
+    own(&recorder::SPEC, recorder::sampler).not_captured("nobody recorded here"),
 ];
 
 const fn files(spec: &'static Spec, parse: Parse) -> Source {
-    Source {
-        spec,
-        reader: Reader::Files(parse),
-    }
+    source(spec, Reader::Files(parse))
 }
 
 const fn matching(spec: &'static Spec, parse: matching::ParseTexts) -> Source {
-    Source {
-        spec,
-        reader: Reader::Matching(parse),
-    }
+    source(spec, Reader::Matching(parse))
 }
 
 const fn around(spec: &'static Spec, parse: Parse, make: fn(&Setup) -> Box<dyn Sampler>) -> Source {
-    Source {
-        spec,
-        reader: Reader::Around(parse, make),
-    }
+    source(spec, Reader::Around(parse, make))
 }
 
 const fn own(spec: &'static Spec, make: fn(&Setup) -> Box<dyn Sampler>) -> Source {
+    source(spec, Reader::Own(make))
+}
+
+const fn source(spec: &'static Spec, reader: Reader) -> Source {
     Source {
         spec,
-        reader: Reader::Own(make),
+        reader,
+        capabilities: &[],
+        captured: captured::Captured::Paths,
     }
 }

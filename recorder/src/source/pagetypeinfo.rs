@@ -35,7 +35,7 @@ pub static SPEC: Spec = Spec {
         ],
     },
     interval_s: 60,
-    needs: "root",
+    needs: "root or CAP_DAC_READ_SEARCH",
     caveats: "The kernel stops counting a free list at 100,000 blocks and then prints `>100000`: \
         such a count is NULL, as it is not known (buddyinfo has the exact sum over types). Orders \
         that the kernel has not are NULL too, behind the last number. A free block stands under \

@@ -14,6 +14,7 @@ use memsoak_schema::{Label, MetricSpec, Rows, Shape, Spec, Status, Trend, Unit, 
 use rustix::fs::RawDir;
 use rustix::io::Errno;
 
+use super::captured::{Captured, Kept};
 use super::process_fds::Newest;
 use super::process_text::{self, Statm};
 use super::{Moment, Outcome, Sampler, Setup};
@@ -58,10 +59,19 @@ pub static SPEC: Spec = Spec {
         ],
     },
     interval_s: 0,
-    needs: "CAP_SYS_PTRACE for exe of other users' processes, and for fds before Linux 6.2; hidepid hides processes",
+    needs: "CAP_SYS_PTRACE for exe of other users' processes, CAP_DAC_READ_SEARCH for their fds before Linux 6.2; hidepid hides processes",
     caveats: "a process whose statm stays the same is read in full only in turn (all within 30 ticks or 60 s), so its threads, fds, faults and CPU time can be that old; kernel threads have no memory of their own: NULL",
     overhead: "statm 2.3 us a process on a held descriptor, 6.5 us else; status, stat and fds 27 us for each that changed, and 3 us for each of the 16 newest descriptors when there are half more than at the last look; each held descriptor keeps 5 kB of kernel memory, all together at most 0.05 % of MemTotal",
 };
+
+/// What a capture keeps.
+pub const CAPTURED: Captured = Captured::Kept(&[
+    Kept::Text("proc/PID/statm"),
+    Kept::Text("proc/PID/status"),
+    Kept::Text("proc/PID/stat"),
+    Kept::Names("proc/PID/fd"),
+    Kept::Link("proc/PID/exe"),
+]);
 
 const COLUMNS: usize = 12;
 
@@ -161,7 +171,10 @@ impl Sampler for Processes {
         }
 
         if moment.full {
-            for process in self.known.values() {
+            // In order of pids, so that what was captured gives the same rows each time.
+            let mut all: Vec<_> = self.known.iter().collect();
+            all.sort_unstable_by_key(|(pid, _)| **pid);
+            for (_, process) in all {
                 process.put(rows);
             }
         } else {
@@ -400,6 +413,12 @@ impl Processes {
     /// number; before, the folder must be listed.
     fn count_fds(&mut self, root: &Root, pid: u32) -> Option<u64> {
         let folder = format!("proc/{pid}/fd");
+        // A capture keeps the names in the folder, one on a line.
+        if root.is_captured()
+            && let Some(names) = root.bytes(&folder)
+        {
+            return Some(names.split_inclusive(|byte| *byte == b'\n').count() as u64);
+        }
         let by_stat = match self.counts_fds_by_stat {
             Some(by_stat) => by_stat,
             None => {

@@ -34,7 +34,7 @@ pub static SPEC: Spec = Spec {
         ],
     },
     interval_s: 60,
-    needs: "CAP_SYS_PTRACE for other users' processes",
+    needs: "CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE for other users' processes",
     caveats: "A row is a process and a name of file, numbers in the name folded to `#`, at most 16 \
         names a process and the rest as `others`. bytes is what is allocated, not the size, and \
         includes what is swapped out; a file that several processes hold counts with the one that \
@@ -201,7 +201,9 @@ impl Shm {
             self.visit(root, pid, &mut pass);
         }
         self.reason = if pass.denied {
-            Some("proc/PID/fd of some processes: permission denied (needs CAP_SYS_PTRACE)")
+            Some(
+                "proc/PID/fd of some processes: permission denied (needs CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE)",
+            )
         } else if self.next != 0 {
             Some("too many descriptors for one sample; the next one goes on")
         } else if pass.cut {

@@ -11,12 +11,17 @@ use std::mem::MaybeUninit;
 use memsoak_schema::{Label, Rows};
 use rustix::fs::{FileType, RawDir};
 
+use super::captured::{Captured, Kept};
 use super::files::Files;
 use super::{Moment, Outcome, Sampler, Setup, slabinfo};
 use crate::root::Root;
 
 /// Names that are told of one cache; on large machines hundreds are merged.
 const MOST_NAMES: usize = 24;
+
+/// What a capture keeps.
+pub(super) const CAPTURED: Captured =
+    Captured::Kept(&[Kept::Text("proc/slabinfo"), Kept::Link("sys/kernel/slab/*")]);
 
 /// Reads slabinfo and labels its caches.
 struct Slabs {

@@ -29,7 +29,7 @@ pub static SPEC: Spec = Spec {
         ],
     },
     interval_s: 0,
-    needs: "root, CONFIG_SLUB_DEBUG",
+    needs: "root or CAP_DAC_READ_SEARCH, CONFIG_SLUB_DEBUG",
     caveats: "Caches of like objects are merged and stand under one name (slab_nomerge on the \
         kernel's command line keeps them apart); the label aliases tells the other names of a \
         cache, from the links in /sys/kernel/slab. SLUB takes free objects on per-CPU slabs for \

@@ -22,7 +22,7 @@ pub static SPEC: Spec = Spec {
         ],
     },
     interval_s: 30,
-    needs: "root",
+    needs: "root or CAP_DAC_READ_SEARCH",
     caveats: "A caller is resolved when the file is read, not when it allocates: after a module is \
         unloaded its areas show bare addresses, or the names of a module loaded later at the same \
         place. Bare addresses are kept as callers, unfolded. size_bytes is address space with \
