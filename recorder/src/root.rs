@@ -71,11 +71,17 @@ impl Root {
         rustix::fs::statat(&self.dir, path, rustix::fs::AtFlags::empty()).ok()
     }
 
-    /// A whole small file as trimmed text, for facts about the machine.
-    pub fn text(&self, path: &str) -> Option<String> {
+    /// A whole small file.
+    pub fn bytes(&self, path: &str) -> Option<Vec<u8>> {
         let file = self.open_file(path).ok()?;
         let mut bytes = Vec::with_capacity(4096);
         read_whole(&file, &mut bytes).ok()?;
+        Some(bytes)
+    }
+
+    /// A whole small file as trimmed text, for facts about the machine.
+    pub fn text(&self, path: &str) -> Option<String> {
+        let bytes = self.bytes(path)?;
         Some(String::from_utf8_lossy(&bytes).trim().to_owned())
     }
 }

@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use memsoak_record::source::cgroup::{amount, value_of};
+use memsoak_record::source::drm::parse_fdinfo;
 use memsoak_record::source::kmsg_text::{Fold, Record, parse_record};
 use memsoak_record::source::process_text::{parse_stat, parse_statm, parse_status};
+use memsoak_record::source::smaps_text::{Folder, parse_rollup};
 use memsoak_record::source::tmpfs::parse_mounts;
 use memsoak_record::source::{Parse, SOURCES};
 use memsoak_schema::{Issue, Label, Rows, Shape, Spec, Value};
@@ -145,7 +147,8 @@ fn every_capture_is_understood_to_the_last_line() {
     for capture in captures() {
         for (spec, _) in text_sources() {
             let Some(rows) = capture.rows(spec.name) else {
-                let seldom = ["sockstat", "fs", "sysvshm", "modules"].contains(&spec.name);
+                let seldom = ["sockstat", "fs", "sysvshm", "modules"].contains(&spec.name)
+                    || ["allocinfo", "page_owner", "kmemleak"].contains(&spec.name);
                 assert!(seldom, "{} has no {}", capture.name, spec.name);
                 continue;
             };
@@ -543,6 +546,30 @@ fn broken() -> Vec<Broken> {
             (Max(b"crc16 "), 0, 0),
             (Twice(b"crc16 "), 1, 0),
         ]),
+        of("allocinfo", 24, vec![
+            (Empty, 1, -22),
+            (Cut, 1, -1),
+            (Text(b".c:", b"\xff.c:"), 0, 0),
+            (Text(b"func:", b"func :"), 1, -1),
+            (Max(b"tag info>"), 0, 0),
+            (Twice(b" "), 0, 0),
+        ]),
+        of("page_owner", 70, vec![
+            (Empty, 1, -4),
+            (Cut, 2, -1),
+            (Text(b"allocate_slab", b"allocate\xffslab"), 0, 0),
+            (Text(b"nr_base_pages:", b"nr base_pages:"), 1, -1),
+            (Max(b"nr_base_pages:"), 0, 0),
+            (Twice(b"nr_base_pages:"), 1, 0),
+        ]),
+        of("kmemleak", 51, vec![
+            (Empty, 1, -3),
+            (Cut, 1, 0),
+            (Text(b"comm \"insmod", b"comm \"ins\xffmod"), 0, 0),
+            (Text(b"object 0x", b"object of 0x"), 0, 0),
+            (Max(b" (size"), 0, 0),
+            (Twice(b"unreferenced object"), 0, 1),
+        ]),
         of("pagetypeinfo", 99, vec![
             (Empty, 1, -10),
             (Cut, 1, 0),
@@ -558,6 +585,7 @@ fn broken() -> Vec<Broken> {
 fn real(source: &str, most_lines: usize) -> Vec<u8> {
     let root = match source {
         "sockstat" | "sysvshm" => "6.18-x86_64-microvm/t0",
+        "allocinfo" | "page_owner" | "kmemleak" => "6.12-x86_64-pageowner/t0",
         _ => "6.12-x86_64-debian/t0",
     };
     let text = capture(root).read(text_source(source).0.paths[0]).unwrap();
@@ -665,6 +693,11 @@ fn parse_everything(text: &[u8]) {
     );
     let _ = parse_mounts(text);
     let _ = (amount(text), value_of(text, b"anon"));
+    let _ = (parse_fdinfo(text), parse_rollup(text));
+    let mut folder = Folder::default();
+    text.chunks(7).for_each(|piece| folder.take(piece));
+    folder.finish();
+    assert!(folder.folded.len() <= folder.count);
     let _ = parse_statm(text);
     let _ = parse_status(text);
     let _ = parse_stat(text);
@@ -678,7 +711,13 @@ fn real_texts() -> &'static [Vec<u8>] {
             .map(|(spec, _)| real(spec.name, 70))
             .collect();
         let capture = capture("6.12-x86_64-debian/t0");
-        for path in ["proc/1/stat", "proc/1/statm", "proc/1/status"] {
+        for path in [
+            "proc/1/stat",
+            "proc/1/statm",
+            "proc/1/status",
+            "proc/1/smaps",
+            "proc/1/smaps_rollup",
+        ] {
             texts.extend(capture.read(path));
         }
         texts
@@ -741,6 +780,18 @@ const WORDS: &[&str] = &[
     "Mem-Info:",
     " pages reserved",
     "kmemleak: ",
+    "unreferenced object 0x1 (size 8):\n",
+    "comm \"a\", pid 1, jiffies 7",
+    " (age 1.5s)",
+    "backtrace:\n",
+    "[<0>] f+0x1/0x2\n",
+    "nr_base_pages: 3\n",
+    " func:f ",
+    "10-20 rw-p 0 00:00 0 [heap]\n",
+    "Rss: 4 kB\n",
+    "drm-driver: a\n",
+    "drm-client-id: 1\n",
+    "drm-total-vram: 1 MiB\n",
     " new suspected memory leaks",
     " taints kernel",
     "\0",
@@ -810,6 +861,11 @@ fn a_lost_line_changes_one_entity_and_no_value_of_another_key() {
                     if spec.name == "pagetypeinfo" && !lines[lost].starts_with(b"Node    ") {
                         continue;
                     }
+                    // A stack without one of its frames is another stack.
+                    let of_stacks = ["page_owner", "kmemleak"].contains(&spec.name);
+                    if of_stacks && lines[lost].starts_with(b" ") {
+                        continue;
+                    }
                     let rest = [&lines[..lost], &lines[lost + 1..]].concat().concat();
                     let left = by_key(parse, file, &rest);
                     let what = format!("{} {path}: line {}", capture.name, lost + 1);
@@ -848,10 +904,15 @@ fn columns_in(sql: &str, table: &str) -> Option<Vec<(String, bool)>> {
 
 #[test]
 fn every_entity_source_has_a_table_with_its_columns_in_order() {
-    let sql = ["0002_sources", "0003_attribution"]
-        .map(|name| repo().join(format!("schema/migrations/{name}.sql")))
-        .map(|path| std::fs::read_to_string(path).unwrap())
-        .concat();
+    let sql = [
+        "0002_sources",
+        "0003_attribution",
+        "0004_machine",
+        "0005_mappings",
+    ]
+    .map(|name| repo().join(format!("schema/migrations/{name}.sql")))
+    .map(|path| std::fs::read_to_string(path).unwrap())
+    .concat();
     for spec in SOURCES.iter().map(|source| source.spec) {
         let table = columns_in(&sql, spec.name);
         match spec.shape {

@@ -3,16 +3,20 @@
 //! A parser is pure and never fails: what it cannot make sense of becomes an [`Issue`], and one bad
 //! line loses one line. It sees only the types of `memsoak_schema`.
 
+pub mod allocinfo;
 pub mod buddyinfo;
 pub mod cgroup;
+pub mod drm;
 pub mod files;
 pub mod fs;
+pub mod kmemleak;
 pub mod kmsg;
 pub mod kmsg_text;
 pub mod loadavg;
 pub mod meminfo;
 pub mod modules;
 pub mod nodestat;
+pub mod page_owner;
 pub mod pagetypeinfo;
 pub mod pressure;
 pub mod process;
@@ -22,18 +26,25 @@ pub mod recorder;
 pub mod shm;
 pub mod slab_aliases;
 pub mod slabinfo;
+pub mod smaps;
+pub mod smaps_rollup;
+pub mod smaps_text;
 pub mod sockstat;
 pub mod stat;
 pub mod swaps;
 pub mod sysvshm;
 pub mod tmpfs;
+pub mod vmalloc_names;
 pub mod vmallocinfo;
 pub mod vmstat;
 pub mod zoneinfo;
 
 #[cfg(test)]
 mod fixtures;
+mod follow;
+mod stack;
 mod text;
+mod turn;
 
 use std::path::Path;
 
@@ -152,8 +163,18 @@ pub static SOURCES: &[Source] = &[
     files(&sysvshm::SPEC, sysvshm::parse),
     own(&tmpfs::SPEC, tmpfs::sampler),
     around(&modules::SPEC, modules::parse, modules::sampler),
-    files(&vmallocinfo::SPEC, vmallocinfo::parse),
+    around(
+        &vmallocinfo::SPEC,
+        vmallocinfo::parse,
+        vmalloc_names::sampler,
+    ),
     files(&pagetypeinfo::SPEC, pagetypeinfo::parse),
+    around(&allocinfo::SPEC, allocinfo::parse, allocinfo::sampler),
+    around(&page_owner::SPEC, page_owner::parse, page_owner::sampler),
+    around(&kmemleak::SPEC, kmemleak::parse, kmemleak::sampler),
+    own(&smaps_rollup::SPEC, smaps_rollup::sampler),
+    own(&smaps::SPEC, smaps::sampler),
+    own(&drm::SPEC, drm::sampler),
     own(&kmsg::SPEC, kmsg::sampler),
     own(&recorder::SPEC, recorder::sampler),
 ];
