@@ -92,7 +92,7 @@ fn the_code_that_leaks_stands_with_its_cache_and_is_no_finding_of_its_own() {
     let finding = &json["findings"][0];
     assert_eq!(
         finding["allocated_by"][0]["series"],
-        "allocinfo/tty_register_device_attr drivers/tty/tty_io.c:3281/calls"
+        "allocinfo/tty_register_device_attr drivers/tty/tty_io.c:3281/bytes"
     );
     let markdown = std::fs::read_to_string(out.join("report.md")).unwrap();
     assert!(

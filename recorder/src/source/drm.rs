@@ -142,6 +142,9 @@ struct Sum {
 /// Driver, device, region.
 type Place = (Vec<u8>, Vec<u8>, Vec<u8>);
 
+/// A device, and the number of a client of it.
+type Number = (Vec<u8>, u64);
+
 /// A process that holds a device.
 #[derive(Debug)]
 struct Holder {
@@ -149,8 +152,7 @@ struct Holder {
     start_ticks: u64,
     key: Vec<u8>,
     comm: Vec<u8>,
-    /// By device and number of the client.
-    clients: BTreeMap<(Vec<u8>, u64), Vec<(Place, Region)>>,
+    clients: BTreeMap<Number, Vec<(Place, Region)>>,
 }
 
 #[derive(Default)]
@@ -307,7 +309,7 @@ fn is_device(link: &[u8]) -> bool {
 /// The rows of all holders. Each client counts once: with the process that started first.
 fn put(mut holders: Vec<Holder>, rows: &mut Rows) {
     holders.sort_unstable_by_key(|holder| (holder.start_ticks, holder.pid));
-    let mut counted: BTreeSet<(Vec<u8>, u64)> = BTreeSet::new();
+    let mut counted: BTreeSet<Number> = BTreeSet::new();
     for holder in holders {
         let mut sums: BTreeMap<Place, Sum> = BTreeMap::new();
         for (client, regions) in holder.clients {

@@ -9,7 +9,7 @@ use memsoak_schema::{Label, MetricSpec, Rows, Shape, Spec, Status, Unit, Value};
 use rustix::io::Errno;
 
 use super::smaps_text::{Folder, Mappings};
-use super::turn::{Cost, Look, Turn, thread_us};
+use super::turn::{Cost, Credit, Look, Turn, thread_us};
 use super::{Moment, Outcome, Sampler, Setup, files};
 use crate::root::Root;
 
@@ -35,17 +35,21 @@ pub static SPEC: Spec = Spec {
     needs: "CONFIG_PROC_PAGE_MONITOR; CAP_SYS_PTRACE for other users' processes",
     caveats: "Of the 4 processes with the most resident memory, and of the 4 that grew most by more \
         than a tenth since they were first seen; a process that another one has overtaken by a \
-        quarter is read no more, and its rows end. A row is a process and a name: a path, [heap], \
+        quarter is read no more, and its rows end. What costs more than the average of a sample is read \
+        in turn, so figures can be some samples old. A row is a process and a name: a path, [heap], \
         [anon:NAME], or [anon] where the kernel gives none; at most 64 names a process, those that \
         came first or are largest, and the rest as [others]. A process of which a read would take \
         over 16 ms (about 1 GiB of resident memory), or with more than 16,384 mappings, is left out.",
     overhead: "160 us for a process of 1 MiB and 15 us for each further MiB, with its mmap lock held \
-        for reading six mappings at a time; 0.7 us a process for a listing and 6.5 us for each of the \
-        tenth whose turn it is to be looked at.",
+        for reading six mappings at a time; 6 ms of CPU a sample on average, with 6.5 us \
+        for each of the tenth of all whose turn it is to be looked at; beside it 0.7 us a process for \
+        a listing.",
 };
 
 const COLUMNS: usize = 10;
 
+/// CPU time that samples take on average.
+const SAMPLE_US: f64 = 6_000.0;
 /// Processes of each of the two kinds.
 const MOST: usize = 4;
 /// One that grew by less since it was first seen does not grow: it breathes.
@@ -66,12 +70,15 @@ struct Process {
     key: Vec<u8>,
     comm: Vec<u8>,
     names: BTreeMap<Vec<u8>, [Value; COLUMNS]>,
+    read_at: u32,
 }
 
 #[derive(Default)]
 struct Smaps {
     turn: Turn,
     cost: Cost,
+    credit: Credit,
+    samples: u32,
     largest: Vec<u32>,
     growing: Vec<u32>,
     /// What cannot be read, and why not.
@@ -108,6 +115,8 @@ impl Sampler for Smaps {
                 };
             }
         };
+        self.samples += 1;
+        self.credit.earn(SAMPLE_US);
         for pid in ended {
             self.refused.remove(&pid);
         }
@@ -123,21 +132,29 @@ impl Sampler for Smaps {
         let mut chosen: Vec<u32> = self.largest.iter().chain(&self.growing).copied().collect();
         chosen.sort_unstable();
         chosen.dedup();
-        let mut read = HashMap::new();
+        self.read.retain(|pid, _| chosen.contains(pid));
+        // Those that have waited longest; the others keep what was read before.
+        chosen.sort_by_key(|pid| self.read.get(pid).map_or(0, |process| process.read_at));
         let mut bytes = 0;
         for pid in chosen {
+            if !self.credit.is_left() {
+                break;
+            }
             match self.read_one(root, pid) {
                 Ok((process, length)) => {
                     bytes += length;
-                    read.insert(pid, process);
+                    self.read.insert(pid, process);
                 }
-                Err(Refusal::Ended) => {}
+                Err(Refusal::Ended) => {
+                    self.read.remove(&pid);
+                }
                 Err(why) => {
+                    self.read.remove(&pid);
                     self.refused.insert(pid, why);
                 }
             }
         }
-        self.read = read;
+        self.credit.spend();
         put(&self.read, rows);
         let refusal = self.refused.values().max().copied();
         outcome(refusal, is_left_out, rows.is_empty(), bytes)
@@ -185,7 +202,13 @@ impl Smaps {
         }
         let before = self.read.get(&pid).filter(|before| before.key == key);
         let names = bounded(folder, before);
-        Ok((Process { key, comm, names }, bytes))
+        let process = Process {
+            key,
+            comm,
+            names,
+            read_at: self.samples,
+        };
+        Ok((process, bytes))
     }
 
     /// Reads the mappings piece by piece: the kernel lets go of the process in between.
@@ -421,6 +444,26 @@ mod tests {
         assert_eq!(sampler.growing, vec![5]);
         proc.process(4, 100, "p", 8000);
         assert_eq!(pids(&sample(&mut sampler, &proc).0), vec![4, 5, 7, 8, 9]);
+    }
+
+    #[test]
+    fn while_reads_are_being_paid_for_what_was_read_stays() {
+        let proc = MadeUp::new();
+        proc.process(7, 100, "p", 1000);
+        proc.file("proc/7/smaps", &smaps(&[("[heap]", 4)]));
+        let mut sampler = Smaps::default();
+        let heap = |sampler: &mut Smaps| {
+            let rows = sample(sampler, &proc).0;
+            row_values(&rows, "7.100.[heap]")[2]
+        };
+        assert_eq!(heap(&mut sampler), Value::Int(4));
+        proc.file("proc/7/smaps", &smaps(&[("[heap]", 8)]));
+        sampler.credit = Credit::owing(5.5 * SAMPLE_US);
+        for _ in 0..5 {
+            assert_eq!(heap(&mut sampler), Value::Int(4));
+        }
+        let later: Vec<_> = (0..100).map(|_| heap(&mut sampler)).collect();
+        assert!(later.contains(&Value::Int(8)));
     }
 
     #[test]

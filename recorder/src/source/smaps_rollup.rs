@@ -8,7 +8,7 @@ use memsoak_schema::{Label, MetricSpec, Rows, Shape, Spec, Status, Unit, Value};
 use rustix::io::Errno;
 
 use super::smaps_text::{Figures, parse_rollup};
-use super::turn::{Cost, Look, Turn, thread_us};
+use super::turn::{Cost, Credit, Look, Turn, thread_us};
 use super::{Moment, Outcome, Sampler, Setup, files};
 use crate::root::read_whole;
 
@@ -41,15 +41,15 @@ pub static SPEC: Spec = Spec {
         read would take over 16 ms (about 1 GiB of resident memory) is left out. Anonymous, file and \
         shmem parts of PSS since Linux 5.3. hugetlb_kib is in none of the others.",
     overhead: "67 us for a process of 1 MiB and 15 us for each further MiB, with its mmap lock held \
-        for reading (since Linux 5.10 let go where somebody waits to write); 5 ms of CPU a sample, \
-        or what a round of all within 60 samples takes; else 0.7 us a process for a listing and \
-        6.5 us for each of the tenth whose turn it is.",
+        for reading (since Linux 5.10 let go where somebody waits to write); 3 ms of CPU a sample on \
+        average, or what a round of all within 60 samples takes, with 6.5 us for each of the tenth \
+        whose turn it is; beside it 0.7 us a process for a listing.",
 };
 
 const COLUMNS: usize = 13;
 
-/// CPU time that one sample may take, but for the read that goes over it.
-const SAMPLE_US: f64 = 5_000.0;
+/// CPU time that samples take on average.
+const SAMPLE_US: f64 = 3_000.0;
 /// A round of all takes at most this many samples, whatever it costs: `--cpu-budget` then stretches
 /// their interval. A process that looks unchanged is read anew after as many.
 const ROUND: u32 = 60;
@@ -66,6 +66,7 @@ struct Process {
 struct Rollup {
     turn: Turn,
     cost: Cost,
+    credit: Credit,
     read: HashMap<u32, Process>,
     samples: u32,
     /// What reads cost since the last round of all began, and the visits of it so far.
@@ -105,24 +106,23 @@ impl Sampler for Rollup {
         }
         self.samples += 1;
         let began = thread_us();
+        self.credit.earn(self.allowed_us.max(SAMPLE_US));
         let mut trouble = Trouble::default();
         let mut fresh = Vec::new();
         let mut bytes = 0;
         let taken = self.turn.take();
         for (at, &pid) in taken.iter().enumerate() {
-            if thread_us() - began > self.allowed_us.max(SAMPLE_US) {
+            if !self.credit.is_left() {
                 self.turn.put_back(taken.get(at..).unwrap_or_default());
                 break;
             }
             self.round_visits += 1;
-            match self.visit(moment, pid, &mut trouble, &mut gone) {
-                Some(read) => {
-                    bytes += read;
-                    fresh.push(pid);
-                }
-                None => continue,
+            if let Some(read) = self.visit(moment, pid, &mut trouble, &mut gone) {
+                bytes += read;
+                fresh.push(pid);
             }
         }
+        self.credit.spend();
         self.end_round(thread_us() - began);
         self.hand_over(moment.full, &fresh, &gone, rows);
         outcome(&trouble, self.read.is_empty(), bytes)

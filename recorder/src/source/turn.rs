@@ -211,6 +211,44 @@ impl Cost {
     }
 }
 
+/// CPU time that may be spent: each sample earns some, and one that takes more is paid for by the next
+/// ones, so that large processes cost no more in the long run than small ones.
+#[derive(Debug, Default)]
+pub(super) struct Credit {
+    left_us: f64,
+    since_us: f64,
+}
+
+impl Credit {
+    /// One that has to pay for what was read before.
+    #[cfg(test)]
+    pub(super) fn owing(us: f64) -> Self {
+        Self {
+            left_us: -us,
+            since_us: thread_us(),
+        }
+    }
+
+    /// Begins a sample, which earns so much. What was not spent is not saved.
+    pub(super) fn earn(&mut self, us: f64) {
+        self.left_us = (self.left_us + us).min(us);
+        self.since_us = thread_us();
+    }
+
+    /// Whether there is any left.
+    pub(super) fn is_left(&mut self) -> bool {
+        self.spend();
+        self.left_us > 0.0
+    }
+
+    /// Ends a sample.
+    pub(super) fn spend(&mut self) {
+        let now = thread_us();
+        self.left_us -= now - self.since_us;
+        self.since_us = now;
+    }
+}
+
 /// CPU time of this thread in us: what a read costs, whatever else the machine does meanwhile.
 pub(super) fn thread_us() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
@@ -261,6 +299,24 @@ mod tests {
             turn.list(&root).unwrap();
             assert_eq!(turn.take(), vec![1, 9, 300]);
         }
+    }
+
+    #[test]
+    fn a_sample_that_took_too_much_is_paid_for_by_the_next_ones() {
+        let mut credit = Credit::default();
+        credit.earn(1e9);
+        assert!(credit.is_left());
+        credit = Credit::owing(2.5e9);
+        for _ in 0..2 {
+            credit.earn(1e9);
+            assert!(!credit.is_left());
+        }
+        credit.earn(1e9);
+        assert!(credit.is_left());
+        // Nothing is saved.
+        credit.earn(1e9);
+        credit.earn(1e9);
+        assert!(credit.left_us <= 1e9);
     }
 
     #[test]

@@ -199,7 +199,11 @@ impl Sampler for Vmallocinfo {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+    #![allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        reason = "a test that fails may panic"
+    )]
 
     use std::path::Path;
 
