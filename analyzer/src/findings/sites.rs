@@ -1,8 +1,6 @@
 //! Which code allocates what leaks: the call sites and stacks that the kernel counts
 //! (/proc/allocinfo, page_owner) and that grow like it.
 
-use memsoak_schema::Trend;
-
 use super::Judged;
 use super::curve::Curve;
 use super::things::{Evidence, has_no_owner, is_same_thing};
@@ -46,6 +44,7 @@ pub(super) struct SiteCurve {
 pub(super) fn is_of_site(name: &SeriesName) -> bool {
     let is_own = |file: &str| OF_THE_ALLOCATOR.iter().any(|own| file.starts_with(own));
     ["allocinfo", "page_owner"].contains(&name.source.as_str())
+        && name.quantity == Quantity::Bytes
         && name.name != REST
         && !name
             .labels
@@ -94,44 +93,31 @@ pub(super) fn allocated_by(evidence: &Evidence<'_>, head: &Judged) -> Vec<CallSi
     if !has_no_owner(&head.name) {
         return Vec::new();
     }
-    let of = |quantity: Quantity| -> Option<&Curve> {
-        let same = evidence.judged.iter().filter(|one| {
-            is_same_thing(one.key, head.key) && (head.key.entity != 0 || one.key == head.key)
-        });
-        same.filter(|one| one.name.quantity == quantity && one.name.trend != Trend::None)
-            .find_map(|one| one.curve.as_ref())
-    };
-    let objects = of(Quantity::Count);
-    let bytes = match head.name.quantity {
+    // Bytes and not objects: what is kept for each object, in another cache, has as many of them.
+    let leak = match head.name.quantity {
         Quantity::Bytes => head.curve.as_ref(),
-        Quantity::Count => of(Quantity::Bytes),
-    };
-    let mut found: Vec<(SeriesKey, CallSite)> = Vec::new();
-    let sites = evidence.sites.iter();
-    for site in sites.filter(|site| site.key.boot == head.key.boot) {
-        let leak = match site.name.quantity {
-            Quantity::Count => objects,
-            Quantity::Bytes => bytes,
-        };
-        let Some(call) = leak.and_then(|leak| compare(site, leak)) else {
-            continue;
-        };
-        // Of one site its bytes or its calls, whichever fits better.
-        match found
-            .iter_mut()
-            .find(|(key, _)| is_same_thing(*key, site.key))
-        {
-            Some((_, known)) if known.shape < call.shape => *known = call,
-            Some(_) => {}
-            None => found.push((site.key, call)),
+        Quantity::Count => {
+            let same = evidence.judged.iter().filter(|one| {
+                head.key.entity != 0
+                    && is_same_thing(one.key, head.key)
+                    && one.name.quantity == Quantity::Bytes
+            });
+            same.into_iter().find_map(|one| one.curve.as_ref())
         }
-    }
-    found.sort_by(|(_, a), (_, b)| {
+    };
+    let Some(leak) = leak else { return Vec::new() };
+    let mut found: Vec<CallSite> = evidence
+        .sites
+        .iter()
+        .filter(|site| site.key.boot == head.key.boot)
+        .filter_map(|site| compare(site, leak))
+        .collect();
+    found.sort_by(|a, b| {
         let off = |call: &CallSite| (call.share - 1.0).abs();
         off(a).total_cmp(&off(b)).then(b.shape.total_cmp(&a.shape))
     });
     found.truncate(MOST);
-    found.into_iter().map(|(_, call)| call).collect()
+    found
 }
 
 fn compare(site: &SiteCurve, leak: &Curve) -> Option<CallSite> {
@@ -156,10 +142,12 @@ fn compare(site: &SiteCurve, leak: &Curve) -> Option<CallSite> {
 
 #[cfg(test)]
 mod tests {
+    use memsoak_schema::Trend;
+
     use super::*;
 
-    fn site(curve: Curve, quantity: Quantity) -> SiteCurve {
-        let mut name = SeriesName::scalar("allocinfo", "f", quantity, Trend::Clue);
+    fn site(curve: Curve) -> SiteCurve {
+        let mut name = SeriesName::scalar("allocinfo", "f", Quantity::Bytes, Trend::Clue);
         name.labels
             .insert("file".to_owned(), "drivers/x.c:7".into());
         SiteCurve {
@@ -182,8 +170,7 @@ mod tests {
     #[test]
     fn a_site_that_gains_as_much_is_told_and_one_that_gains_little_or_far_more_is_not() {
         let leak = ramp(10.0);
-        let share =
-            |slope: f64| compare(&site(ramp(slope), Quantity::Bytes), &leak).map(|call| call.share);
+        let share = |slope: f64| compare(&site(ramp(slope)), &leak).map(|call| call.share);
         assert!(share(9.8).is_some_and(|share| (share - 0.98).abs() < 1e-9));
         for slope in [-10.0, 0.5, 5.0, 20.0] {
             assert_eq!(share(slope), None, "{slope}");
@@ -193,7 +180,7 @@ mod tests {
     #[test]
     fn a_part_of_it_is_told_where_its_steps_are_those_of_the_leak() {
         let leak = steps(10.0, 5);
-        let of = |curve: Curve| compare(&site(curve, Quantity::Bytes), &leak);
+        let of = |curve: Curve| compare(&site(curve), &leak);
         assert!(of(steps(4.0, 5)).is_some_and(|call| (call.share - 0.4).abs() < 1e-9));
         assert!(of(steps(4.0, 11)).is_none());
         let words = of(steps(10.0, 5)).map(|call| call.in_words());

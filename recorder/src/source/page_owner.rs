@@ -29,7 +29,8 @@ pub static SPEC: Spec = Spec {
         Not judged: what leaks is judged where it is held, and the stacks that grow alike are named \
         with it. The dump of every page (page_owner), all that older kernels have, is never read: it \
         has a stack for each page, and once made a kernel oops.",
-    overhead: "OVERHEAD",
+    overhead: "about 10 ms for 870 stacks, 430 kB (in an emulated machine 40 times what slabinfo costs \
+        there); takes no lock.",
 };
 
 const REST: &[u8] = b"rest";

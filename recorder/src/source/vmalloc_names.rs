@@ -21,7 +21,7 @@ const MOST: usize = 16_384;
 /// Symbol and module.
 pub(super) type Name = (Vec<u8>, Vec<u8>);
 
-/// What areas of modules were called at first.
+/// What areas of modules were called at first, if only by a bare address.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     /// Place and size of an area, and the place of its name in `names`.
@@ -53,9 +53,8 @@ impl Names {
         now: &Caller<'_>,
         root: &Root,
     ) -> Option<usize> {
-        let of_module = !now.module.is_empty();
         let is_bare = now.symbol.starts_with(b"0x");
-        if !of_module && !is_bare {
+        if now.module.is_empty() && !is_bare {
             return None;
         }
         let area = (start_of(range)?, now.size);
@@ -75,10 +74,8 @@ impl Names {
                 return Some(first);
             }
         }
-        if of_module {
-            let place = self.place_of(now);
-            self.remember(area, place);
-        }
+        let place = self.place_of(now);
+        self.remember(area, place);
         None
     }
 
@@ -285,12 +282,13 @@ mod tests {
         // Another module at the same place, with an area of its own.
         machine.file("proc/modules", "other 8192 0 - Live 0xffffffffa0006000\n");
         let other = "other_init+0x20/0x40 [other]";
-        let text = areas(other, 0, 3) + &areas(other, 9, 1);
+        let text = areas(other, 0, 5) + &areas(other, 9, 1);
         machine.file("proc/vmallocinfo", &text);
         let seen = sample(&mut sampler, &machine);
         assert_eq!(values(&seen.rows, key)[0], Value::Int(3));
+        assert_eq!(values(&seen.rows, "0xffffffffa0006020")[0], Value::Int(2));
         assert_eq!(values(&seen.rows, "other_init [other]")[0], Value::Int(1));
-        assert_eq!(seen.texts.len(), 1);
+        assert_eq!(seen.texts.len(), 2);
         assert_eq!(sample(&mut sampler, &machine).texts.len(), 0, "once");
     }
 
