@@ -41,7 +41,7 @@ pub static SPEC: Spec = Spec {
         came first or are largest, and the rest as [others]. A process of which a read would take \
         over 16 ms (about 1 GiB of resident memory), or with more than 16,384 mappings, is left out.",
     overhead: "160 us for a process of 1 MiB and 15 us for each further MiB, with its mmap lock held \
-        for reading six mappings at a time; 6 ms of CPU a sample on average, with 6.5 us \
+        for reading six mappings at a time; 4 ms of CPU a sample on average, with 6.5 us \
         for each of the tenth of all whose turn it is to be looked at; beside it 0.7 us a process for \
         a listing.",
 };
@@ -49,7 +49,7 @@ pub static SPEC: Spec = Spec {
 const COLUMNS: usize = 10;
 
 /// CPU time that samples take on average.
-const SAMPLE_US: f64 = 6_000.0;
+const SAMPLE_US: f64 = 4_000.0;
 /// Processes of each of the two kinds.
 const MOST: usize = 4;
 /// One that grew by less since it was first seen does not grow: it breathes.

@@ -3,7 +3,7 @@
 
 #![deny(clippy::indexing_slicing)]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::mem::MaybeUninit;
 
@@ -114,6 +114,7 @@ impl Turn {
             .max(LEAST)
             .min(self.known.len());
         let mut taken = Vec::with_capacity(count);
+        let mut seen = HashSet::with_capacity(count);
         let mut has_begun_anew = false;
         while taken.len() < count {
             if self.waiting.is_empty() {
@@ -125,7 +126,7 @@ impl Turn {
                 self.waiting.sort_unstable_by(|a, b| b.cmp(a));
             }
             let next = self.waiting.pop();
-            taken.extend(next.filter(|pid| self.known.contains_key(pid) && !taken.contains(pid)));
+            taken.extend(next.filter(|pid| self.known.contains_key(pid) && seen.insert(*pid)));
         }
         taken
     }
@@ -271,7 +272,7 @@ mod tests {
         }
         let root = Root::open(dir.path()).unwrap();
         let mut turn = Turn::default();
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         for _ in 0..10 {
             turn.list(&root).unwrap();
             let taken = turn.take();
