@@ -15,13 +15,14 @@ files='proc/uptime proc/version proc/self/auxv proc/sys/kernel/osrelease proc/sy
     proc/sys/vm/overcommit_memory proc/meminfo proc/zoneinfo proc/buddyinfo proc/vmstat proc/slabinfo
     proc/pressure/memory proc/net/sockstat* proc/sys/fs/*-nr proc/sys/fs/dentry-state proc/swaps
     proc/loadavg proc/stat proc/sysvipc/shm proc/modules proc/vmallocinfo proc/pagetypeinfo
+    proc/allocinfo sys/kernel/debug/page_owner_stacks/show_stacks sys/kernel/debug/kmemleak
     sys/block/zram*/*stat sys/block/zram*/disksize sys/kernel/mm/hugepages/*/*_hugepages
     sys/kernel/mm/ksm/* sys/kernel/mm/cma/*/* sys/kernel/debug/cma/*/* sys/kernel/debug/extfrag/*
     sys/module/zswap/parameters/* sys/kernel/debug/zswap/* sys/devices/system/node/node*/meminfo
     sys/devices/system/node/node*/numastat sys/fs/cgroup/cgroup.controllers
     sys/fs/cgroup/unified/cgroup.controllers'
-of_group='current peak max swap.current stat events usage_in_bytes max_usage_in_bytes limit_in_bytes
-    oom_control kmem.usage_in_bytes kmem.tcp.usage_in_bytes'
+of_group='current peak max high swap.current swap.max stat events usage_in_bytes max_usage_in_bytes limit_in_bytes
+    failcnt oom_control kmem.usage_in_bytes kmem.tcp.usage_in_bytes'
 
 keep() { # copies what is there; fails only when the copy cannot be written
     for from; do

@@ -30,15 +30,18 @@ fn names_of(is_one: impl Fn(&Source) -> bool) -> Vec<&'static str> {
     meant.map(|source| source.spec.name).collect()
 }
 
-/// A file of the busy machine, or of one with modules where it has none.
+/// A file of the busy machine, or of one with modules or of a debugging kernel where it has none.
 fn captured(path: &str) -> PathBuf {
     let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/captures");
-    let file = captures.join("6.18-x86_64-microvm/t0").join(path);
-    if file.exists() {
-        file
-    } else {
-        captures.join("6.12-x86_64-debian/t1").join(path)
-    }
+    let machines = [
+        "6.18-x86_64-microvm/t0",
+        "6.12-x86_64-debian/t1",
+        "6.12-x86_64-pageowner/t1",
+    ];
+    let mut files = machines
+        .map(|machine| captures.join(machine).join(path))
+        .into_iter();
+    files.find(|file| file.exists()).unwrap_or_default()
 }
 
 /// A source's parser and those of its files that were captured, with their places.

@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0002_sources.sql"),
     include_str!("../migrations/0003_attribution.sql"),
     include_str!("../migrations/0004_machine.sql"),
+    include_str!("../migrations/0005_mappings.sql"),
 ];
 
 /// The oldest file format that is read as it is: the migrations after it only add tables and

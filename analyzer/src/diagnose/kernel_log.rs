@@ -14,14 +14,14 @@ const VIEWS: &[View] = &[View {
     metrics: &["oom_kill"],
 }];
 
-/// Kinds of events that are diagnoses by themselves, with how bad each is. Those that corrupt
+/// Kinds of events that are diagnoses by themselves, with how bad each is (what kmemleak says stands
+/// with its report). Those that corrupt
 /// memory or stop the machine are critical. A dump that was asked for (`mem_info`) is no condition.
 const KINDS: &[(&str, Severity)] = &[
     ("alloc_failure", Severity::Warning),
     ("kasan", Severity::Critical),
     ("kfence", Severity::Critical),
     ("ubsan", Severity::Warning),
-    ("kmemleak", Severity::Warning),
     ("hung_task", Severity::Warning),
     ("soft_lockup", Severity::Critical),
 ];
@@ -78,16 +78,16 @@ impl Watch for KernelLog {
 }
 
 /// An event of the kernel log.
-struct Said {
-    t_s: f64,
+pub(super) struct Said {
+    pub(super) t_s: f64,
     /// The line that says most.
-    text: String,
+    pub(super) text: String,
     /// What the recorder took out of the text.
     detail: Labels,
 }
 
 impl Said {
-    fn of(scene: &Scene<'_>, kind: &str) -> Vec<Self> {
+    pub(super) fn of(scene: &Scene<'_>, kind: &str) -> Vec<Self> {
         scene
             .index
             .events
@@ -103,7 +103,7 @@ impl Said {
     }
 }
 
-fn texts(said: &[Said]) -> Vec<Value> {
+pub(super) fn texts(said: &[Said]) -> Vec<Value> {
     said.iter()
         .take(TEXTS_KEPT)
         .map(|said| json!({"t_s": said.t_s, "text": said.text, "detail": said.detail}))

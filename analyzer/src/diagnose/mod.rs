@@ -10,6 +10,7 @@ mod blocks;
 mod conditions;
 mod growers;
 mod kernel_log;
+mod kmemleak;
 mod pressure;
 mod spells;
 mod swap;
@@ -102,7 +103,8 @@ struct Scene<'a> {
     index: &'a Index,
     boot_at: usize,
     boot: &'a BootTicks,
-    /// The entities of the sources that have few: zones, and what they are made of.
+    /// The entities of the sources that have few: zones, what they are made of, and stacks of objects
+    /// that nothing points to.
     entities: HashMap<i64, Entity>,
 }
 
@@ -115,7 +117,8 @@ impl<'a> Scene<'a> {
     ) -> Result<Self, Error> {
         let mut entities = HashMap::new();
         for source in &index.sources {
-            if ["zoneinfo", "buddyinfo", "pagetypeinfo"].contains(&source.name.as_str()) {
+            if ["zoneinfo", "buddyinfo", "pagetypeinfo", "kmemleak"].contains(&source.name.as_str())
+            {
                 for (number, of_boot) in recording.entity_numbers(source.source)? {
                     if of_boot == boot.boot.boot
                         && let Some(entity) = recording.entity(number)?
@@ -242,6 +245,7 @@ pub fn diagnose(recording: &Recording, index: &Index) -> Result<Vec<Diagnosis>, 
             Box::new(swap::Swap::new(&scene)),
             Box::new(blocks::Blocks::new(&scene)),
             Box::new(kernel_log::KernelLog::default()),
+            Box::new(kmemleak::Kmemleak::default()),
         ];
         let mut owner = Vec::new();
         let mut views = Vec::new();

@@ -9,6 +9,7 @@ use super::joining::{
     Groups, drop_own, fold_names, fold_totals, join_bookkeeping, join_same_numbers, join_suspects,
 };
 use super::search::{counted_totals, maker_of, suspects_of};
+use super::sites::allocated_by;
 use super::things::{
     Evidence, Thing, has_no_owner, is_of_process, is_part_of, parts, rank, things, weight,
 };
@@ -64,6 +65,7 @@ pub(super) fn findings(
     for finding in &mut findings {
         let head = &judged[finding.head];
         finding.share_of_growth = share_of_growth(judged, head);
+        finding.allocated_by = allocated_by(evidence, head);
         let available = ledgers
             .get(head.key.boot)
             .and_then(|ledger| ledger.as_ref()?.available);
@@ -166,6 +168,7 @@ fn finding(judged: &[Judged], things: &[Thing], cluster: &[usize]) -> Finding {
         head,
         explains,
         suspects,
+        allocated_by: Vec::new(),
         share_of_growth: None,
         eta_hours: None,
     }

@@ -7,6 +7,7 @@ mod discovery;
 mod grouping;
 mod joining;
 mod search;
+mod sites;
 mod suspects;
 mod things;
 
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use memsoak_schema::{Error, Recording, Trend};
 
 pub use attribution::{Attribution, Part};
+pub use sites::CallSite;
 pub use suspects::Suspect;
 
 use crate::ledger::{Ledger, UNACCOUNTED, read_ledgers};
@@ -22,6 +24,7 @@ use crate::load::{Index, Quantity, SeriesKey, SeriesName, judged_series};
 use crate::stats;
 use crate::verdict::{Cells, Judgement, Traits, Verdict, judge, judge_lives};
 use curve::{Curve, curve};
+use sites::SiteCurve;
 use suspects::{Clue, Held, Life, is_kernel_thread};
 
 /// A judged series that is not constant.
@@ -59,6 +62,8 @@ pub struct Finding {
     pub explains: Vec<usize>,
     /// The processes that move with it, the strongest first.
     pub suspects: Vec<Suspect>,
+    /// The code that allocates it, where the kernel counts that; the largest share first.
+    pub allocated_by: Vec<CallSite>,
     /// Its share of the growth of the total that it is a part of, where that total grows.
     pub share_of_growth: Option<f64>,
     /// Hours until MemAvailable is used up at this slope.
@@ -143,6 +148,7 @@ pub fn analyse(recording: &Recording, mut progress: impl FnMut(&str)) -> Result<
         mut judged,
         clues,
         lives,
+        sites,
         mut by_verdict,
         ..
     } = court;
@@ -158,6 +164,7 @@ pub fn analyse(recording: &Recording, mut progress: impl FnMut(&str)) -> Result<
         judged: &judged,
         clues: &clues,
         lives: &lives,
+        sites: &sites,
     };
     let (findings, attribution) = grouping::findings(&evidence, &ledgers);
     Ok(Analysis {
@@ -177,6 +184,7 @@ struct Court<'a> {
     judged: Vec<Judged>,
     clues: Vec<Clue>,
     lives: Vec<Life>,
+    sites: Vec<SiteCurve>,
     by_verdict: BTreeMap<Verdict, u64>,
     /// Metrics that are only compared.
     compared: Vec<i64>,
@@ -198,6 +206,7 @@ impl<'a> Court<'a> {
             judged: Vec::new(),
             clues: Vec::new(),
             lives: Vec::new(),
+            sites: Vec::new(),
             by_verdict: BTreeMap::new(),
             compared: metrics()
                 .filter(|(_, metric)| metric.trend == Trend::Clue)
@@ -224,6 +233,9 @@ impl<'a> Court<'a> {
             && !self.is_kernel_thread(key, &name)?
         {
             self.clues.extend(self.clue(key, &name, held, lives));
+        }
+        if sites::is_of_site(&name) {
+            self.note_site(key, &name, lives);
         }
         if name.trend != Trend::Clue {
             self.judge(key, name, lives);
@@ -255,6 +267,18 @@ impl<'a> Court<'a> {
             curve: curve(lives, self.span_s(key.boot)),
             growth,
         })
+    }
+
+    fn note_site(&mut self, key: SeriesKey, name: &SeriesName, lives: &[Cells]) {
+        if let (Some(first), Some(last)) = (lives.first(), lives.last())
+            && last.last > first.first
+        {
+            self.sites.push(SiteCurve {
+                key,
+                name: name.clone(),
+                curve: curve(lives, self.span_s(key.boot)),
+            });
+        }
     }
 
     /// When a process lived: its number of threads is always known.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use memsoak_schema::{Recording, Trend};
 
 use super::Judged;
+use super::sites::SiteCurve;
 use super::suspects::{Clue, Life, Suspect, pid};
 use crate::load::{Index, Quantity, SeriesKey, SeriesName};
 use crate::verdict::Verdict;
@@ -19,6 +20,7 @@ pub(super) struct Evidence<'a> {
     pub(super) judged: &'a [Judged],
     pub(super) clues: &'a [Clue],
     pub(super) lives: &'a [Life],
+    pub(super) sites: &'a [SiteCurve],
 }
 
 impl Evidence<'_> {

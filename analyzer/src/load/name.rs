@@ -187,8 +187,10 @@ impl SeriesName {
                 let full = match (text("pid"), text("file"), text("module")) {
                     (Some(pid), Some(file), _) => format!("{name}[{pid}] {file}"),
                     (Some(pid), None, _) => format!("{name}[{pid}]"),
-                    (None, _, Some(module)) => format!("{name} [{module}]"),
-                    (None, _, None) => name.clone(),
+                    (None, None, Some(module)) => format!("{name} [{module}]"),
+                    (None, Some(file), Some(module)) => format!("{name} [{module}] {file}"),
+                    (None, Some(file), None) => format!("{name} {file}"),
+                    (None, None, None) => name.clone(),
                 };
                 (name, full)
             }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::diagnoses::{DiagnosisEntry, ExhaustionEntry};
 use super::marks::PhasesEntry;
-use crate::findings::{Analysis, Finding, Judged as JudgedSeries, Suspect};
+use crate::findings::{Analysis, CallSite, Finding, Judged as JudgedSeries, Suspect};
 use crate::load::{Index, Quantity};
 use crate::onset::Onset;
 use crate::verdict::{Evidence, Verdict};
@@ -149,8 +149,25 @@ pub struct FindingEntry {
     pub explains: Vec<Explained>,
     /// Processes that move with it, where the kernel's word does not say whose it is.
     pub suspects: Vec<SuspectEntry>,
+    /// The code that allocates it, where the kernel counts that.
+    pub allocated_by: Vec<SiteEntry>,
     /// Its chart, relative to the report.
     pub chart: Option<String>,
+}
+
+/// Code that allocates what leaks.
+#[derive(Debug, Serialize)]
+pub struct SiteEntry {
+    /// The series that grows like it.
+    pub series: String,
+    /// The function.
+    pub function: String,
+    /// File and line of source, or nothing where only the stack is known.
+    pub place: Option<String>,
+    /// Its module; nothing for the kernel itself.
+    pub module: Option<String>,
+    /// What it gains for each unit that leaks.
+    pub share: f64,
 }
 
 /// A process that moves with a finding.
@@ -439,6 +456,7 @@ fn finding_entry(rank: usize, finding: &Finding, analysis: &Analysis) -> Finding
             .evidence
             .iter()
             .map(|evidence| in_words(evidence, head.name.quantity))
+            .chain(finding.allocated_by.iter().map(CallSite::in_words))
             .collect(),
         evidence: judgement.evidence.clone(),
         explains: finding
@@ -447,7 +465,18 @@ fn finding_entry(rank: usize, finding: &Finding, analysis: &Analysis) -> Finding
             .map(|at| explained(&analysis.judged[*at]))
             .collect(),
         suspects: finding.suspects.iter().map(suspect_entry).collect(),
+        allocated_by: finding.allocated_by.iter().map(site_entry).collect(),
         chart: None,
+    }
+}
+
+fn site_entry(site: &CallSite) -> SiteEntry {
+    SiteEntry {
+        series: site.series.clone(),
+        function: site.function.clone(),
+        place: site.place.clone(),
+        module: site.module.clone(),
+        share: site.share,
     }
 }
 

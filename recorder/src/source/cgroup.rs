@@ -153,13 +153,17 @@ static V2: Version = Version {
 
 /// What a capture keeps, of both versions. The root has no files of v2 that are read, but it tells
 /// that there is the controller.
-pub const CAPTURED: Captured = Captured::Kept(&[
+pub const CAPTURED: Captured = Captured::Copied(KEPT, sampler_of_captures);
+
+const KEPT: &[Kept] = &[
     Kept::Text("sys/fs/cgroup/cgroup.controllers"),
     Kept::Text("sys/fs/cgroup/unified/cgroup.controllers"),
     Kept::Text("sys/fs/cgroup/**/memory.current"),
     Kept::Text("sys/fs/cgroup/**/memory.peak"),
     Kept::Text("sys/fs/cgroup/**/memory.max"),
+    Kept::Text("sys/fs/cgroup/**/memory.high"),
     Kept::Text("sys/fs/cgroup/**/memory.swap.current"),
+    Kept::Text("sys/fs/cgroup/**/memory.swap.max"),
     Kept::Text("sys/fs/cgroup/**/memory.stat"),
     Kept::Text("sys/fs/cgroup/**/memory.events"),
     Kept::Text("sys/fs/cgroup/memory/**/memory.usage_in_bytes"),
@@ -168,7 +172,8 @@ pub const CAPTURED: Captured = Captured::Kept(&[
     Kept::Text("sys/fs/cgroup/memory/**/memory.kmem.usage_in_bytes"),
     Kept::Text("sys/fs/cgroup/memory/**/memory.kmem.tcp.usage_in_bytes"),
     Kept::Text("sys/fs/cgroup/memory/**/memory.oom_control"),
-]);
+    Kept::Text("sys/fs/cgroup/memory/**/memory.failcnt"),
+];
 
 /// The memory controller is in one hierarchy only: v2, or v1 beside it (hybrid), or v1.
 fn hierarchy(root: &Root) -> Option<(&'static str, &'static Version)> {
@@ -206,6 +211,14 @@ impl Default for Cgroups {
 /// Makes the sampler.
 pub fn sampler(_: &Setup) -> Box<dyn Sampler> {
     Box::new(Cgroups::default())
+}
+
+/// The files of a capture come from a disk, and no machine waits for its next tick meanwhile.
+fn sampler_of_captures(_: &Setup) -> Box<dyn Sampler> {
+    Box::new(Cgroups {
+        longest: Duration::MAX,
+        ..Cgroups::default()
+    })
 }
 
 impl Sampler for Cgroups {
@@ -252,11 +265,14 @@ impl Sampler for Cgroups {
             };
             let mut key = path.clone();
             // The inode of a copy says nothing: in a capture a path is all there is.
-            let captured = moment.root.is_captured();
-            let inode = if captured { 0 } else { stat.st_ino };
+            let inode = if moment.root.is_captured() {
+                0
+            } else {
+                stat.st_ino
+            };
             let _ = write!(key, " {inode}");
             let known = before.remove(&key);
-            let late = !captured && started.elapsed() > self.longest;
+            let late = started.elapsed() > self.longest;
             if late {
                 let longest = self.longest.as_millis();
                 reason.get_or_insert_with(|| {

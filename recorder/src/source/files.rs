@@ -129,6 +129,23 @@ impl Sampler for Files {
     }
 }
 
+/// How a read of one file went, by what was wrong with its text.
+pub(super) fn outcome_of(path: &str, issues: &[Issue], rows: &Rows, bytes: u64) -> Outcome {
+    let reason = issues.first().map(|first| match issues.len() {
+        1 => format!("{path}: {first}"),
+        n => format!("{path}: {first} and {} more", n - 1),
+    });
+    Outcome {
+        status: match (&reason, rows.is_empty()) {
+            (None, _) => Status::Ok,
+            (Some(_), true) => Status::Failed,
+            (Some(_), false) => Status::Partial,
+        },
+        reason,
+        bytes,
+    }
+}
+
 /// How a reason says that the user may not read something.
 pub const DENIED: &str = "permission denied";
 

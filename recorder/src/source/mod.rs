@@ -3,14 +3,17 @@
 //! A parser is pure and never fails: what it cannot make sense of becomes an [`Issue`], and one bad
 //! line loses one line. It sees only the types of `memsoak_schema`.
 
+pub mod allocinfo;
 pub mod buddyinfo;
 pub mod captured;
 pub mod cgroup;
 pub mod cma;
+pub mod drm;
 pub mod extfrag;
 pub mod files;
 pub mod fs;
 pub mod hugepages;
+pub mod kmemleak;
 pub mod kmsg;
 pub mod kmsg_copy;
 pub mod kmsg_text;
@@ -21,6 +24,7 @@ pub mod meminfo;
 pub mod modules;
 pub mod nodestat;
 pub mod numa;
+pub mod page_owner;
 pub mod pagetypeinfo;
 pub mod pressure;
 pub mod process;
@@ -30,11 +34,15 @@ pub mod recorder;
 pub mod shm;
 pub mod slab_aliases;
 pub mod slabinfo;
+pub mod smaps;
+pub mod smaps_rollup;
+pub mod smaps_text;
 pub mod sockstat;
 pub mod stat;
 pub mod swaps;
 pub mod sysvshm;
 pub mod tmpfs;
+pub mod vmalloc_names;
 pub mod vmallocinfo;
 pub mod vmstat;
 pub mod zoneinfo;
@@ -43,7 +51,10 @@ pub mod zswap;
 
 #[cfg(test)]
 mod fixtures;
+mod follow;
+mod stack;
 mod text;
+mod turn;
 
 use std::path::Path;
 
@@ -200,6 +211,9 @@ const READ: &[&str] = &["CAP_DAC_READ_SEARCH"];
 /// Folders of other users' processes, and the links in them.
 const READ_AND_TRACE: &[&str] = &["CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"];
 
+/// Why a capture leaves out what is read of each process in turn.
+const TOO_MUCH: &str = "costs too much to read of every process at once";
+
 /// Every source, in the order in which a tick reads them: what must fit together (the totals, the
 /// zones, the free lists) first and close together, the processes after them.
 pub static SOURCES: &[Source] = &[
@@ -232,11 +246,28 @@ pub static SOURCES: &[Source] = &[
     own(&tmpfs::SPEC, tmpfs::sampler)
         .not_captured("what a mount uses is told by statvfs(3), not by a file"),
     around(&modules::SPEC, modules::parse, modules::sampler),
-    files(&vmallocinfo::SPEC, vmallocinfo::parse).needing(READ),
+    around(
+        &vmallocinfo::SPEC,
+        vmallocinfo::parse,
+        vmalloc_names::sampler,
+    )
+    .needing(READ),
     files(&pagetypeinfo::SPEC, pagetypeinfo::parse).needing(READ),
     matching(&extfrag::SPEC, extfrag::parse).needing(READ),
     matching(&numa::SPEC, numa::parse),
     matching(&ksm::SPEC, ksm::parse),
+    around(&allocinfo::SPEC, allocinfo::parse, allocinfo::sampler).needing(READ),
+    around(&page_owner::SPEC, page_owner::parse, page_owner::sampler).needing(READ),
+    around(&kmemleak::SPEC, kmemleak::parse, kmemleak::sampler).needing(READ),
+    own(&smaps_rollup::SPEC, smaps_rollup::sampler)
+        .needing(READ_AND_TRACE)
+        .not_captured(TOO_MUCH),
+    own(&smaps::SPEC, smaps::sampler)
+        .needing(READ_AND_TRACE)
+        .not_captured(TOO_MUCH),
+    own(&drm::SPEC, drm::sampler)
+        .needing(READ_AND_TRACE)
+        .not_captured(TOO_MUCH),
     own(&kmsg::SPEC, kmsg::sampler)
         .needing(&["CAP_SYSLOG"])
         .captured(kmsg_copy::CAPTURED),

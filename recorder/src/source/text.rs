@@ -173,6 +173,14 @@ fn octal(digits: &[u8]) -> Option<u8> {
     })
 }
 
+/// A number that stands for a name: FNV-1a of 64 bits, which stays the same from version to version.
+pub(super) fn fnv(parts: &[&[u8]]) -> u64 {
+    let bytes = parts.iter().flat_map(|part| part.iter());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
 /// The names that a file has shown: two rows of one name could not be told apart in the recording.
 #[derive(Debug)]
 pub(super) struct Seen<K>(HashSet<K>);
@@ -259,6 +267,12 @@ mod tests {
         assert_eq!(first_word(b" \t "), None);
         assert_eq!(last_word(b" \t "), None);
         assert_eq!(rsplit_once(b"a:b:c", b":"), Some((&b"a:b"[..], &b"c"[..])));
+    }
+
+    #[test]
+    fn a_number_for_a_name_is_that_of_the_published_test_vectors() {
+        assert_eq!(fnv(&[b""]), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv(&[b"foo", b"bar"]), 0x8594_4171_f739_67e8);
     }
 
     #[test]

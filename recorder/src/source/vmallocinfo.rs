@@ -2,11 +2,13 @@
 
 #![deny(clippy::indexing_slicing)]
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use memsoak_schema::{Issue, Label, MetricSpec, Rows, Shape, Spec, Trend, Unit, Value};
 
 use super::text::{Issues, MALFORMED, first_word, lines, parse_u64, rsplit_once, words};
+use super::vmalloc_names::{Name, Names};
+use crate::root::Root;
 
 /// The description of this source.
 pub static SPEC: Spec = Spec {
@@ -25,7 +27,9 @@ pub static SPEC: Spec = Spec {
     needs: "root or CAP_DAC_READ_SEARCH",
     caveats: "A caller is resolved when the file is read, not when it allocates: after a module is \
         unloaded its areas show bare addresses, or the names of a module loaded later at the same \
-        place. Bare addresses are kept as callers, unfolded. size_bytes is address space with \
+        place. An area that was seen before keeps its first name then (label `unloaded`, event \
+        `vmalloc_caller`), as far as addresses are shown; what was not is kept under the bare \
+        address, unfolded. size_bytes is address space with \
         guard pages; alloc_pages is what vmalloc allocated itself, 0 for ioremap and vmap of \
         other people's pages. Kernel stacks stand here, one area a task. Areas \
         that wait to be purged stand here as `unpurged vm_area`; the kernel gives them back.",
@@ -41,24 +45,44 @@ const UNPURGED: &[u8] = b"unpurged vm_area";
 
 /// What the lines of one caller add up to.
 #[derive(Debug)]
-struct Caller<'a> {
-    symbol: &'a [u8],
-    module: &'a [u8],
+pub(super) struct Caller<'a> {
+    pub(super) symbol: &'a [u8],
+    pub(super) module: &'a [u8],
     areas: u64,
-    size: u64,
+    pub(super) size: u64,
     pages: u64,
 }
 
 /// Parses the file.
 pub fn parse(text: &[u8], _file: usize, rows: &mut Rows) -> Vec<Issue> {
+    fold(text, rows, None)
+}
+
+/// Folds the areas by caller, under the first names that are remembered of them.
+pub(super) fn fold(
+    text: &[u8],
+    rows: &mut Rows,
+    mut names: Option<(&mut Names, &Root)>,
+) -> Vec<Issue> {
     let mut issues = Issues::default();
     let mut callers: Vec<Caller<'_>> = Vec::with_capacity(64);
+    // Areas by the first name that they have lost.
+    let mut lost: BTreeMap<usize, [u64; 3]> = BTreeMap::new();
     let mut places = HashMap::with_capacity(64);
     for (number, line) in lines(text, &mut issues) {
-        let Some(area) = parse_line(line) else {
+        let Some((range, area)) = parse_line(line) else {
             issues.add(number, MALFORMED, line);
             continue;
         };
+        if let Some((names, root)) = &mut names
+            && let Some(first) = names.first_name(range, &area, root)
+        {
+            let [areas, size, pages] = lost.entry(first).or_default();
+            *areas += 1;
+            *size = size.saturating_add(area.size);
+            *pages = pages.saturating_add(area.pages);
+            continue;
+        }
         let place = *places
             .entry((area.symbol, area.module))
             .or_insert(callers.len());
@@ -71,6 +95,31 @@ pub fn parse(text: &[u8], _file: usize, rows: &mut Rows) -> Vec<Issue> {
             None => callers.push(area),
         }
     }
+    let lost: Vec<(&Name, [u64; 3])> = lost
+        .iter()
+        .filter_map(|(first, sums)| Some((names.as_ref()?.0.name(*first)?, *sums)))
+        .collect();
+    for (name, [areas, size, pages]) in &lost {
+        // Loaded again since, it may have new ones of that name.
+        let known = places.get(&(name.0.as_slice(), name.1.as_slice()));
+        if let Some(caller) = known.and_then(|place| callers.get_mut(*place)) {
+            caller.areas += areas;
+            caller.size = caller.size.saturating_add(*size);
+            caller.pages = caller.pages.saturating_add(*pages);
+        } else {
+            callers.push(Caller {
+                symbol: &name.0,
+                module: &name.1,
+                areas: *areas,
+                size: *size,
+                pages: *pages,
+            });
+        }
+    }
+    let is_lost = |caller: &Caller<'_>| {
+        lost.iter()
+            .any(|(name, _)| name.0 == caller.symbol && name.1 == caller.module)
+    };
     let mut key = Vec::new();
     for caller in &callers {
         key.clear();
@@ -85,6 +134,9 @@ pub fn parse(text: &[u8], _file: usize, rows: &mut Rows) -> Vec<Issue> {
         if !caller.module.is_empty() {
             rows.label("module", Label::Bytes(caller.module));
         }
+        if is_lost(caller) {
+            rows.label("unloaded", Label::Bool(true));
+        }
         if caller.symbol == UNPURGED {
             rows.label("reclaimable", Label::Bool(true));
         }
@@ -93,7 +145,7 @@ pub fn parse(text: &[u8], _file: usize, rows: &mut Rows) -> Vec<Issue> {
 }
 
 /// `0x...-0x...  20480 kernel_clone+0xc2/0x430 [module] pages=4 vmalloc N0=4`
-fn parse_line(line: &[u8]) -> Option<Caller<'_>> {
+fn parse_line(line: &[u8]) -> Option<(&[u8], Caller<'_>)> {
     let (addresses, rest) = first_word(line)?;
     if !addresses.starts_with(b"0x") || !addresses.contains(&b'-') {
         return None;
@@ -108,7 +160,7 @@ fn parse_line(line: &[u8]) -> Option<Caller<'_>> {
     };
     if rest.trim_ascii() == UNPURGED {
         area.symbol = UNPURGED;
-        return Some(area);
+        return Some((addresses, area));
     }
     let mut words = words(rest).peekable();
     if let Some(caller) = words.next_if(|word| !is_attribute(word)) {
@@ -127,7 +179,7 @@ fn parse_line(line: &[u8]) -> Option<Caller<'_>> {
             area.pages = parse_u64(pages)?;
         }
     }
-    Some(area)
+    Some((addresses, area))
 }
 
 /// Whether a word says what an area is, and so cannot be its caller.

@@ -7,6 +7,7 @@ use memsoak_record::source::cgroup::value_of;
 use memsoak_record::source::kmsg_text::parse_record;
 use memsoak_record::source::matching::read_texts;
 use memsoak_record::source::process_text::parse_stat;
+use memsoak_record::source::smaps_text::{Folder, parse_rollup};
 use memsoak_record::source::tmpfs::parse_mounts;
 use memsoak_schema::{Rows, Value};
 
@@ -100,6 +101,7 @@ pub(crate) fn broken() -> Vec<Broken> {
     let of = |source: &'static str, most_lines, edits| {
         let root = match source {
             "sockstat" | "sysvshm" => MICROVM,
+            "allocinfo" | "page_owner" | "kmemleak" => "captures/6.12-x86_64-pageowner/t0",
             _ => "captures/6.12-x86_64-debian/t0",
         };
         in_file(source, root, spec_of(source).paths[0], most_lines, edits)
@@ -223,6 +225,44 @@ pub(crate) fn broken() -> Vec<Broken> {
             (Text(b"crc16", b"crc 16"), 1, -1),
             (Max(b"crc16 "), 0, 0),
             (Twice(b"crc16 "), 1, 0),
+        ]),
+        of("allocinfo", 24, vec![
+            (Empty, 1, -22),
+            (Cut, 1, -1),
+            (Text(b".c:", b"\xff.c:"), 0, 0),
+            (Text(b"func:", b"func :"), 1, -1),
+            (Max(b"tag info>"), 0, 0),
+            (Twice(b" "), 0, 0),
+        ]),
+        of("page_owner", 70, vec![
+            (Empty, 1, -4),
+            (Cut, 2, -1),
+            (Text(b"allocate_slab", b"allocate\xffslab"), 0, 0),
+            (Text(b"nr_base_pages:", b"nr base_pages:"), 1, -1),
+            (Max(b"nr_base_pages:"), 0, 0),
+            (Twice(b"nr_base_pages:"), 1, 0),
+        ]),
+        of("kmemleak", 51, vec![
+            (Empty, 1, -3),
+            (Cut, 1, 0),
+            (Text(b"comm \"insmod", b"comm \"ins\xffmod"), 0, 0),
+            (Text(b"object 0x", b"object of 0x"), 0, 0),
+            (Max(b" (size"), 0, 0),
+            (Twice(b"unreferenced object"), 0, 1),
+        ]),
+        in_file("smaps_rollup", "captures/6.12-x86_64-debian/t0", "proc/1/smaps_rollup", 99, vec![
+            (Empty, 1, -1),
+            (Cut, 0, 0),
+            (Text(b"Rss:", b"R\xffs:"), 1, -1),
+            (Max(b"Rss:"), 0, 0),
+            (Twice(b"Rss:"), 0, 0),
+        ]),
+        in_file("smaps", "captures/6.12-x86_64-debian/t0", "proc/1/smaps", 60, vec![
+            (Empty, 0, -1),
+            (Cut, 0, 0),
+            (Text(b"Rss:", b"R\xffs:"), 0, 0),
+            (Max(b"Rss:"), 0, 0),
+            (Twice(b"Rss:"), 0, 0),
         ]),
         of("pagetypeinfo", 99, vec![
             (Empty, 1, -10),
@@ -378,6 +418,17 @@ impl Broken {
                 let (mounts, issues) = parse_mounts(text);
                 let issues = issues.iter().map(ToString::to_string).collect();
                 (mounts.len(), issues)
+            }
+            "smaps_rollup" => match parse_rollup(text) {
+                Some(_) => (1, Vec::new()),
+                None => (0, vec!["smaps_rollup".to_owned()]),
+            },
+            // What a line does not say is not known.
+            "smaps" => {
+                let mut folder = Folder::default();
+                folder.take(text);
+                folder.finish();
+                (folder.folded.len(), Vec::new())
             }
             "kmsg" => {
                 let text = text.strip_suffix(b"\n").unwrap_or(text);

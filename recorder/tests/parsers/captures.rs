@@ -42,6 +42,9 @@ const SELDOM: &[&str] = &[
     "numa",
     "hugepages",
     "ksm",
+    "allocinfo",
+    "page_owner",
+    "kmemleak",
 ];
 
 #[test]

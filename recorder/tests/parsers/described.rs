@@ -33,10 +33,15 @@ fn columns_in(sql: &str, table: &str) -> Option<Vec<(String, bool)>> {
 
 #[test]
 fn every_entity_source_has_a_table_with_its_columns_in_order() {
-    let sql = ["0002_sources", "0003_attribution", "0004_machine"]
-        .map(|name| repo().join(format!("schema/migrations/{name}.sql")))
-        .map(|path| std::fs::read_to_string(path).unwrap())
-        .concat();
+    let sql = [
+        "0002_sources",
+        "0003_attribution",
+        "0004_machine",
+        "0005_mappings",
+    ]
+    .map(|name| repo().join(format!("schema/migrations/{name}.sql")))
+    .map(|path| std::fs::read_to_string(path).unwrap())
+    .concat();
     for spec in SOURCES.iter().map(|source| source.spec) {
         let table = columns_in(&sql, spec.name);
         match spec.shape {
@@ -94,6 +99,11 @@ const OWN: &[(&str, &str)] = &[
         "tmpfs",
         "captures/6.18-x86_64-microvm/t0/proc/self/mountinfo",
     ),
+    (
+        "smaps_rollup",
+        "captures/6.12-x86_64-debian/t0/proc/1/smaps_rollup",
+    ),
+    ("smaps", "captures/6.12-x86_64-debian/t0/proc/1/smaps"),
     ("kmsg", "logs/6.12-x86_64-debian.kmsg"),
 ];
 
@@ -102,6 +112,10 @@ const NO_FILE: &[(&str, &str)] = &[
     (
         "shm",
         "links to open files and what stat says of them: made anew by its tests",
+    ),
+    (
+        "drm",
+        "no captured machine has a graphics device: made up by its tests after proc_pid_fdinfo(5)",
     ),
     ("recorder", "the figures of the recorder itself"),
 ];
