@@ -13,6 +13,7 @@ mod full_disk;
 mod leak_lab;
 mod live;
 mod names;
+mod probe;
 mod queries;
 mod recording;
 mod sharing;
