@@ -8,10 +8,10 @@ use std::collections::HashMap;
 
 use memsoak_schema::{Error, Metric, Recording, Source};
 
-use crate::experiments::without_refill;
+use crate::experiments::judge_past;
 use crate::load::{Index, Points, SeriesKey, points};
 use crate::stats;
-use crate::verdict::{Cells, Judgement, Traits, judge, judge_lives};
+use crate::verdict::{Cells, Judgement, Traits, judge};
 
 /// Moments at which the ledger is drawn up, where there are as many samples; a divisor of the
 /// stretches that [`points`] keeps, so that the fields of one moment are of one sample.
@@ -254,8 +254,7 @@ impl Ledger {
         for class in &mut self.classes {
             if class.judgement.is_some() {
                 let (cells, traits) = to_judge(&self.t_s, &class.values, class.reclaimable);
-                let (lives, _) = without_refill(&cells, drops);
-                class.judgement = Some(judge_lives(&lives, &traits));
+                class.judgement = Some(judge_past(&cells, drops, &traits));
             }
         }
     }

@@ -11,10 +11,10 @@ mod zones;
 use memsoak_schema::{Error, PROBE, Recording};
 
 use crate::load::{Index, SeriesKey};
-use crate::words::{bytes, percent, seconds};
+use crate::words::{bytes, percent, took};
 
 pub use caches::{CacheShare, Caches};
-pub use refill::{Fall, without_refill};
+pub use refill::{Fall, judge_past, without_refill};
 pub use zones::{Compaction, ZoneBlocks};
 
 /// A probe that was made, or was to be made.
@@ -45,14 +45,10 @@ impl Experiment {
         self.done.is_done() && self.done.kind == "drop-caches" && bits & level as u8 != 0
     }
 
-    /// What was done and how long it took, in words: `sync 12 ms, then 3 to /proc/...`.
+    /// Whether dentries and inodes were to be dropped, and it was done.
     #[must_use]
-    pub fn steps(&self) -> String {
-        let steps = self.done.steps.iter();
-        let words: Vec<String> = steps
-            .map(|(did, took_us)| format!("{did} ({})", took(*took_us)))
-            .collect();
-        words.join(", then ")
+    pub fn drops_slabs(&self) -> bool {
+        self.drops(Level::Slabs)
     }
 
     /// What it showed, in a sentence or two.
@@ -62,11 +58,14 @@ impl Experiment {
             return format!("{}: {}.", self.done.name(), self.done.outcome);
         }
         let mut text = match self.done.took_us {
-            Some(took_us) => format!("{} took {}", self.done.name(), took(took_us)),
+            #[expect(clippy::cast_precision_loss, reason = "microseconds of a probe")]
+            Some(took_us) => {
+                format!("{} took {}", self.done.name(), took(took_us as f64 / 1e6))
+            }
             None => format!("{} was done", self.done.name()),
         };
         match (&self.caches, &self.compaction) {
-            (Some(caches), _) => text.push_str(&caches.text(self.drops(Level::Slabs))),
+            (Some(caches), _) => text.push_str(&caches.text(self.drops_slabs())),
             (_, Some(compaction)) => text.push_str(&compaction.text()),
             _ if self.between_s.is_none() => {
                 text.push_str("; there is no tick on both sides of it to compare.");
@@ -82,19 +81,6 @@ impl Experiment {
 enum Level {
     Pages = 1,
     Slabs = 2,
-}
-
-/// A time in us as people say it.
-#[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
-fn took(took_us: i64) -> String {
-    let took = took_us as f64;
-    if took < 1e3 {
-        format!("{took:.0} us")
-    } else if took < 1e6 {
-        format!("{:.0} ms", took / 1e3)
-    } else {
-        seconds(took / 1e6)
-    }
 }
 
 /// All probes of a recording.

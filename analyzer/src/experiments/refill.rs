@@ -1,12 +1,17 @@
 //! A probe's own effect on the trends: what fell at drop-caches fills again, which is no leak, and
 //! the fall hides none.
 
+use super::CACHE_SHARE;
 use crate::stats;
-use crate::verdict::Cells;
+use crate::verdict::{Cells, Evidence, Judgement, Traits, Verdict, judge, judge_lives};
+use crate::words::percent;
 
 /// A series falls at a probe when it falls by more than this many of its usual steps from cell to
 /// cell; less is how it always goes to and fro.
 const STEPS: f64 = 4.0;
+
+/// And by more than this share of its range: less moves no verdict, as less beside a step does not.
+const SHARE: f64 = 0.05;
 
 /// After the tick behind a probe a series may go on falling for so many cells: what waits for a
 /// grace period or for a worker goes late.
@@ -36,7 +41,7 @@ pub fn without_refill(cells: &Cells, drops: &[(f64, f64)]) -> (Vec<Cells>, Vec<F
         return whole();
     }
     let steps: Vec<f64> = cells.low.windows(2).map(|w| (w[1] - w[0]).abs()).collect();
-    let usual = STEPS * stats::median(&steps);
+    let usual = (STEPS * stats::median(&steps)).max(SHARE * (cells.max - cells.min));
     let mut keep = vec![true; count];
     let mut cuts: Vec<(usize, Fall)> = Vec::new();
     for (at, (before_s, after_s)) in drops.iter().enumerate() {
@@ -94,6 +99,60 @@ pub fn without_refill(cells: &Cells, drops: &[(f64, f64)]) -> (Vec<Cells>, Vec<F
     (lives, cuts.into_iter().map(|(_, fall)| fall).collect())
 }
 
+/// Judges a series past the probes: by what [`without_refill`] leaves of it, and as it is where that
+/// is too little, as long as that is no alarm: in a short recording a refill is most of what there is.
+///
+/// Growth that a probe took back, and growth after it up to what it took, is called reclaimable. A
+/// part that is held grows on beyond that, and the thing that holds it does not fall at all.
+#[must_use]
+pub fn judge_past(cells: &Cells, drops: &[(f64, f64)], traits: &Traits) -> Judgement {
+    let (lives, falls) = without_refill(cells, drops);
+    let mut judgement = judge_lives(&lives, traits);
+    if judgement.verdict == Verdict::TooShort {
+        let whole = judge(cells, traits);
+        return match whole.verdict {
+            Verdict::Leak | Verdict::Suspect => judgement,
+            _ => whole,
+        };
+    }
+    (judgement.first, judgement.last) = (cells.first, cells.last);
+    if matches!(judgement.verdict, Verdict::Leak | Verdict::Suspect)
+        && let Some(share) = share_taken_back(&lives, &falls)
+    {
+        judgement.verdict = Verdict::Reclaimable;
+        judgement.would_change = Some(
+            "growth beyond the level from which drop-caches took it, or growth that a further drop-caches leaves"
+                .to_owned(),
+        );
+        judgement.evidence.push(Evidence::new(
+            "refill",
+            share,
+            REFILL,
+            false,
+            format!(
+                "since drop-caches it grew by {} of what that had taken: it may only fill again",
+                percent(share)
+            ),
+        ));
+    }
+    judgement
+}
+
+/// What growth after a fall may be for it to be taken for filling again, as a share of the fall.
+const REFILL: f64 = 1.0;
+
+/// Where each fall took back what the life before it had grown by, the growth of the last life as a
+/// share of the last fall, if that is not more than the fall.
+fn share_taken_back(lives: &[Cells], falls: &[Fall]) -> Option<f64> {
+    let grown = |life: &Cells| life.last - life.first;
+    let taken = lives
+        .iter()
+        .zip(falls)
+        .all(|(life, fall)| fall.by >= CACHE_SHARE * grown(life));
+    let share = grown(lives.last()?) / falls.last()?.by;
+    (lives.len() == falls.len() + 1 && taken && share <= REFILL).then_some(share.max(0.0))
+}
+
 /// The chosen cells as a series of their own.
 fn part(cells: &Cells, chosen: &[usize]) -> Cells {
     let pick = |values: &[f64]| -> Vec<f64> { chosen.iter().map(|i| values[*i]).collect() };
@@ -120,7 +179,6 @@ fn part(cells: &Cells, chosen: &[usize]) -> Cells {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verdict::{Traits, Verdict, judge_lives};
 
     const MIB: f64 = 1_048_576.0;
 
@@ -163,6 +221,23 @@ mod tests {
         assert_eq!((lives.len(), falls.len()), (2, 1));
         assert!((falls[0].by - 249.5 * MIB).abs() < MIB, "{:?}", falls[0]);
         assert_eq!(verdict(&lives), Verdict::Leak);
+        // Up to the old level it may fill again; a leak grows beyond it.
+        let past = |cells: &Cells| judge_past(cells, &DROPS, &Traits::default()).verdict;
+        assert_eq!(past(&cells), Verdict::Reclaimable);
+        let small = series(|i| leak(i) - if i > 60 { 25.0 * MIB } else { 0.0 });
+        assert_eq!(past(&small), Verdict::Leak);
+    }
+
+    #[test]
+    fn growth_that_a_probe_took_back_and_that_begins_anew_is_reclaimable() {
+        let cells = series(|i| 300.0 * MIB + 0.5 * MIB * (i % 110) as f64);
+        let drops = [(1090.0, 1091.5)];
+        let judgement = judge_past(&cells, &drops, &Traits::default());
+        assert_eq!(judgement.verdict, Verdict::Reclaimable);
+        assert_eq!(
+            judgement.evidence.last().map(|one| one.rule),
+            Some("refill")
+        );
     }
 
     #[test]
@@ -170,6 +245,22 @@ mod tests {
         let cells = series(|i| 300.0 * MIB + 0.5 * MIB * i as f64);
         let (lives, falls) = without_refill(&cells, &DROPS);
         assert_eq!((lives.as_slice(), falls.len()), (&[cells][..], 0));
+    }
+
+    #[test]
+    fn a_short_series_is_judged_as_it_is_where_a_probe_leaves_too_little_of_it() {
+        let t: Vec<f64> = (0..50).map(f64::from).collect();
+        let v: Vec<f64> = t
+            .iter()
+            .map(|t| if *t > 25.0 { 100.0 } else { 300.0 } + t % 3.0)
+            .collect();
+        let cells = Cells::from_samples(&t, &v);
+        let drops = [(25.0, 25.5)];
+        assert_eq!(without_refill(&cells, &drops).0.len(), 2);
+        let judgement = judge_past(&cells, &drops, &Traits::default());
+        let as_it_is = judge(&cells, &Traits::default());
+        assert_eq!(judgement, as_it_is);
+        assert_ne!(judgement.verdict, Verdict::TooShort);
     }
 
     #[test]

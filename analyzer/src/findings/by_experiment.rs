@@ -1,7 +1,7 @@
 //! What probes say of a growth: whether it is cache, held, or only what fills again.
 
-use crate::experiments::{Answer, CACHE_SHARE, GaveBack, without_refill};
-use crate::verdict::{Cells, Evidence, Judgement, Traits, Verdict, judge_lives};
+use crate::experiments::{Answer, CACHE_SHARE, GaveBack, judge_past};
+use crate::verdict::{Cells, Evidence, Judgement, Traits, Verdict};
 
 /// Judges a series without a probe's own effect on it, and by what a probe took of it. `drops` are
 /// the times before and after each probe that makes caches fall.
@@ -11,7 +11,6 @@ pub(super) fn judge_with(
     drops: &[(f64, f64)],
     gave_back: Option<GaveBack>,
 ) -> Judgement {
-    let (lives, falls) = without_refill(life, drops);
     let answer = gave_back.map(|gave| gave.answer(life.first));
     // What was seen comes before what is known of caches of that name.
     let traits = Traits {
@@ -22,8 +21,7 @@ pub(super) fn judge_with(
         },
         ..*traits
     };
-    let mut judgement = judge_lives(&lives, &traits);
-    (judgement.first, judgement.last) = (life.first, life.last);
+    let mut judgement = judge_past(life, drops, &traits);
     let grows = matches!(
         judgement.verdict,
         Verdict::Leak | Verdict::Suspect | Verdict::Reclaimable
@@ -43,28 +41,6 @@ pub(super) fn judge_with(
             judgement.would_change =
                 Some("growth of what later drop-caches leave of it".to_owned());
         }
-    }
-    // A last life that grows by no more than what the probe before it took may only fill again.
-    let since = judgement.since_s.unwrap_or(0.0);
-    if judgement.verdict != Verdict::Reclaimable
-        && let Some(fall) = falls.iter().rev().find(|fall| fall.at_s <= since)
-        && judgement.growth <= fall.by
-    {
-        judgement.verdict = Verdict::Reclaimable;
-        judgement.would_change = Some(
-            "growth beyond the level from which drop-caches took it, or growth that a further drop-caches leaves"
-                .to_owned(),
-        );
-        judgement.evidence.push(Evidence::new(
-            "refill",
-            judgement.growth / fall.by,
-            1.0,
-            false,
-            format!(
-                "it grew by {:.0} % of what drop-caches had taken of it: it may only fill again",
-                100.0 * judgement.growth / fall.by
-            ),
-        ));
     }
     judgement
 }
