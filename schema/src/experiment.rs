@@ -295,3 +295,27 @@ impl Beside {
         .context(&self.path, "waiting for a probe")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_experiment_is_read_as_it_was_written_and_a_part_of_one_is_none() {
+        let written = Experiment {
+            kind: "drop-caches".to_owned(),
+            argument: Some("3".to_owned()),
+            began_us: 7,
+            took_us: Some(35_000),
+            before_tick: Some(11),
+            after_tick: None,
+            outcome: "done".to_owned(),
+            steps: vec![("sync".to_owned(), 12), ("3 to a file".to_owned(), 34)],
+            request: Some(5),
+        };
+        let mut detail: Labels = serde_json::from_str(&written.detail()).unwrap_or_default();
+        assert_eq!(Experiment::of_event(7, &detail), Some(written));
+        detail.remove("outcome");
+        assert_eq!(Experiment::of_event(7, &detail), None);
+    }
+}

@@ -92,7 +92,10 @@ fn a_live_recorder_does_what_it_is_asked_and_goes_on() {
     }
     wait_for_ticks(&db, 2);
     assert_eq!(recorder.terminate(), Some(0));
-    assert_eq!(list(&db, "SELECT DISTINCT run FROM tick"), ["1"]);
+    assert_eq!(
+        list(&db, "SELECT DISTINCT CAST(run AS TEXT) FROM tick"),
+        ["1"]
+    );
     let (json, markdown, _) = report(&place, &db);
     assert_eq!(json["experiments"][0]["kind"], "compact");
     assert!(markdown.contains("## Experiments"), "{markdown}");

@@ -199,7 +199,7 @@ pub(super) fn render(out: &mut String, report: &Report) -> std::fmt::Result {
     if report.events_left_out > 0 {
         writeln!(
             out,
-            "- and {} more in the recording: `sqlite3 FILE 'SELECT * FROM event'`",
+            "- and {} more in the table `event` of the recording",
             report.events_left_out
         )?;
     }
