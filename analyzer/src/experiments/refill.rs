@@ -116,6 +116,10 @@ pub fn judge_past(cells: &Cells, drops: &[(f64, f64)], traits: &Traits) -> Judge
         };
     }
     (judgement.first, judgement.last) = (cells.first, cells.last);
+    for evidence in &mut judgement.evidence {
+        // Its lives begin at probes.
+        evidence.text = evidence.text.replace("between restarts", "between probes");
+    }
     if matches!(judgement.verdict, Verdict::Leak | Verdict::Suspect)
         && let Some(share) = share_taken_back(&lives, &falls)
     {

@@ -21,6 +21,9 @@ pub struct ZoneBlocks {
     pub pinned_share: Option<f64>,
 }
 
+/// From this share of the free memory in blocks of a huge page on none is scattered.
+const MOST_IN_HUGE: f64 = 0.9;
+
 /// Free pages in blocks of this order and above.
 fn pages(blocks: &[f64], order: u32) -> f64 {
     (0_u32..)
@@ -162,7 +165,9 @@ impl Compaction {
                 let scattered = |zone: &ZoneBlocks| zone.free_pages() - zone.pages_from(huge);
                 scattered(a.0).total_cmp(&scattered(b.0))
             });
+        // Where nearly all that is free is in such blocks there was nothing to win.
         if won <= 0.0
+            && in_huge < MOST_IN_HUGE * free
             && let Some((zone, share)) = worst
         {
             text.push_str(&format!(
