@@ -8,6 +8,7 @@ mod collector;
 mod keeper;
 mod prepare;
 mod probe;
+mod probe_once;
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -20,7 +21,7 @@ use memsoak_schema::{RequestBox, Spec, Writer};
 use self::collector::Collector;
 use self::keeper::Keeper;
 use self::probe::Probes;
-pub use self::probe::once as probe_once;
+pub use self::probe_once::once as probe_once;
 use crate::clock::{Alarm, Deadlines, Due, boottime_us};
 use crate::probe::Probe;
 use crate::root::Root;
