@@ -66,6 +66,7 @@ fn main() -> anyhow::Result<()> {
         root: PathBuf::from("/"),
         labels: vec![("made-by".to_owned(), "quickstart".to_owned())],
         cpu_budget: 0.05,
+        probes: Vec::new(),
     })?;
 
     let out = folder.join("report");

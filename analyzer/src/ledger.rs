@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use memsoak_schema::{Error, Metric, Recording, Source};
 
+use crate::experiments::judge_past;
 use crate::load::{Index, Points, SeriesKey, points};
 use crate::stats;
 use crate::verdict::{Cells, Judgement, Traits, judge};
@@ -259,6 +260,20 @@ impl Ledger {
         (cells.n > 0).then_some(cells)
     }
 
+    /// Judges the classes anew without what fills again after probes; `drops` are the times before
+    /// and after each.
+    pub fn look_past(&mut self, drops: &[(f64, f64)]) {
+        if drops.is_empty() {
+            return;
+        }
+        for class in &mut self.classes {
+            if class.judgement.is_some() {
+                let (cells, traits) = to_judge(&self.t_s, &class.values, class.reclaimable);
+                class.judgement = Some(judge_past(&cells, drops, &traits));
+            }
+        }
+    }
+
     /// The same point by point.
     pub fn unaccounted_points(&self) -> Option<Points> {
         let values = &self.of_nobody()?.values;
@@ -437,6 +452,11 @@ fn draw_up(span_s: f64, count: usize, fields: &Fields<'_>) -> Option<Ledger> {
 }
 
 fn judge_values(t_s: &[f64], values: &[Option<f64>], reclaimable: bool) -> Judgement {
+    let (cells, traits) = to_judge(t_s, values, reclaimable);
+    judge(&cells, &traits)
+}
+
+fn to_judge(t_s: &[f64], values: &[Option<f64>], reclaimable: bool) -> (Cells, Traits) {
     let numbers: Vec<f64> = values
         .iter()
         .map(|value| value.unwrap_or(f64::NAN))
@@ -445,7 +465,7 @@ fn judge_values(t_s: &[f64], values: &[Option<f64>], reclaimable: bool) -> Judge
         reclaimable,
         ..Traits::default()
     };
-    judge(&Cells::from_samples(t_s, &numbers), &traits)
+    (Cells::from_samples(t_s, &numbers), traits)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ pub mod chart;
 pub mod cli;
 pub mod diagnose;
 pub mod exhaustion;
+pub mod experiments;
 pub mod findings;
 pub mod info;
 pub mod ledger;

@@ -20,6 +20,17 @@ pub(crate) fn seconds(seconds: f64) -> String {
     hours(seconds / 3600.0)
 }
 
+/// A length of time given in seconds that may be very short.
+pub(crate) fn took(time: f64) -> String {
+    if time < 1e-3 {
+        format!("{:.0} us", time * 1e6)
+    } else if time < 1.0 {
+        format!("{:.0} ms", time * 1e3)
+    } else {
+        seconds(time)
+    }
+}
+
 /// A share between 0 and 1 in per cent, with a digit more where it is small.
 pub(crate) fn percent(share: f64) -> String {
     if share.abs() < 0.0995 {

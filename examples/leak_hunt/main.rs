@@ -164,6 +164,7 @@ impl Hunt {
             root: PathBuf::from("/"),
             labels: vec![("made-by".to_owned(), "leak_hunt".to_owned())],
             cpu_budget: 0.05,
+            probes: Vec::new(),
         })?;
         players.into_iter().map(Player::end).collect()
     }

@@ -35,6 +35,13 @@ pub fn fair_share(rates: &mut [f64], budget: f64) -> f64 {
     budget
 }
 
+/// A source that is read out of turn, before and after an experiment, should cost no more CPU than
+/// this: ten reads of a machine with 1,000 processes.
+const CHEAP_US: f64 = 100_000.0;
+
+/// A source that nobody knows the cost of is cheap if it was meant to be read this often.
+const CHEAP_INTERVAL_US: i64 = 60_000_000;
+
 /// The interval of one source.
 #[derive(Clone, Debug)]
 pub struct Pace {
@@ -89,6 +96,14 @@ impl Pace {
         }
         let every = self.current_us / self.tick_us;
         index / every > last / every
+    }
+
+    /// Whether it may be read out of turn.
+    pub fn is_cheap(&self) -> bool {
+        self.cost_us.map_or(
+            self.wanted_us <= CHEAP_INTERVAL_US.max(self.tick_us),
+            |cost| cost <= CHEAP_US,
+        )
     }
 
     /// Takes note of what a read cost in CPU time.
@@ -165,6 +180,23 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_read_out_of_turn_is_cheap_or_meant_to_be_read_often() {
+        let mut often = Pace::new(1_000_000, 60_000_000);
+        assert!(often.is_cheap());
+        let mut seldom = Pace::new(1_000_000, 600_000_000);
+        assert!(!seldom.is_cheap());
+        for pace in [&mut often, &mut seldom] {
+            pace.note_cost(0);
+            pace.note_cost(100_001);
+            assert!(!pace.is_cheap());
+        }
+        let mut cheap = Pace::new(1_000_000, 600_000_000);
+        cheap.note_cost(0);
+        cheap.note_cost(9_000);
+        assert!(cheap.is_cheap());
+    }
 
     #[test]
     fn a_cheap_source_keeps_its_interval_and_a_costly_one_is_stretched_and_comes_back() {

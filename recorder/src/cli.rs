@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use memsoak_schema::Experiment;
 
+use crate::probe::{KINDS, Probe, Provoked};
 use crate::root::Root;
 use crate::{capture, clock, doctor, import, log, run, status};
 
@@ -16,6 +18,7 @@ const EXAMPLES: &str = "\
 Examples:
   memsoak-record run --db soak.db --interval 10s --duration 72h
   memsoak-record mark --db soak.db 'test step 3 begins'
+  memsoak-record probe --db soak.db drop-caches
   memsoak-record import --db soak.db captures/";
 
 /// Samples every Linux memory source at intervals into one SQLite file.
@@ -39,6 +42,22 @@ enum Command {
         /// What happens now
         text: String,
     },
+    /// Do something intrusive once, with full samples just before and after:
+    /// by the recorder at work on the file, or in a short run of its own
+    Probe {
+        /// The recording; created where it is not there
+        #[arg(long, value_name = "FILE")]
+        db: PathBuf,
+        /// What to do
+        #[arg(value_name = "KIND", value_parser = clap::builder::PossibleValuesParser::new(KINDS))]
+        kind: String,
+        /// drop-caches only: 1 page cache, 2 dentries and inodes, 3 both (default)
+        #[arg(value_name = "LEVEL")]
+        level: Option<String>,
+    },
+    /// Does what `probe` is for; the recorder starts it
+    #[command(hide = true)]
+    Provoke { kind: String, level: Option<String> },
     /// Last tick, gaps, the state of each source, and what recording costs
     Status {
         /// The recording
@@ -121,6 +140,26 @@ struct RunArgs {
     /// to stay within it
     #[arg(long, value_name = "PERCENT", default_value = "1%", value_parser = percent)]
     cpu_budget: f64,
+    /// Do something intrusive at intervals, with full samples just before and
+    /// after: drop-caches, drop-caches:1, compact, kmemleak-scan, sysrq-m
+    #[arg(long, value_name = "KIND=TIME", value_parser = probe_every)]
+    probe: Vec<(Probe, Duration)>,
+}
+
+/// A probe changes what is measured: at shorter intervals nothing else would be seen.
+const SHORTEST_PROBE: Duration = Duration::from_secs(60);
+
+fn probe_every(text: &str) -> Result<(Probe, Duration), String> {
+    let (probe, time) = pair(text)?;
+    let probe = match probe.split_once(':') {
+        Some((kind, argument)) => Probe::from_words(kind, Some(argument)),
+        None => Probe::from_words(probe, None),
+    }?;
+    let time = humantime::parse_duration(time).map_err(|error| error.to_string())?;
+    if time < SHORTEST_PROBE {
+        return Err("shorter than 1min".to_owned());
+    }
+    Ok((probe, time))
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
@@ -192,6 +231,7 @@ fn act(command: Command) -> anyhow::Result<()> {
             root: args.root,
             labels: args.label,
             cpu_budget: args.cpu_budget,
+            probes: args.probe,
         }),
         Command::Mark { db, text } => {
             let live = Root::open(Path::new("/"))?;
@@ -199,6 +239,18 @@ fn act(command: Command) -> anyhow::Result<()> {
             if !memsoak_schema::mark(&db, &boot_id, clock::boottime_us(), &text)? {
                 log::warn(&[("event", "marked, but nobody records into this file now")]);
             }
+            Ok(())
+        }
+        Command::Probe { db, kind, level } => {
+            let probe = Probe::from_words(&kind, level.as_deref()).map_err(anyhow::Error::msg)?;
+            let done = run::probe_once(&db, probe)?;
+            std::io::stdout().write_all(told(&done).as_bytes())?;
+            Ok(())
+        }
+        Command::Provoke { kind, level } => {
+            let probe = Probe::from_words(&kind, level.as_deref()).map_err(anyhow::Error::msg)?;
+            let done = Provoked::by(probe, &Root::open(Path::new("/"))?);
+            writeln!(std::io::stdout(), "{}", done.to_line())?;
             Ok(())
         }
         Command::Status { db } => {
@@ -258,6 +310,20 @@ fn act(command: Command) -> anyhow::Result<()> {
     }
 }
 
+/// What came of a probe, for the person who waited for it.
+fn told(done: &Experiment) -> String {
+    let mut text = format!("{}: {}", done.name(), done.outcome);
+    if let Some(took_us) = done.took_us {
+        let took = Duration::from_micros(took_us.unsigned_abs());
+        text += &format!(" in {took:.1?}");
+    }
+    if let (Some(before), Some(after)) = (done.before_tick, done.after_tick) {
+        text += &format!(", between tick {before} and tick {after}");
+    }
+    text.push('\n');
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -277,6 +343,12 @@ mod tests {
         assert!(percent("200%").is_err());
         assert!(every("=5s").is_err());
         assert!(label("x").is_err());
+        assert!(probe_every("drop-caches=30s").is_err());
+        assert!(probe_every("reboot=6h").is_err());
+        assert_eq!(
+            probe_every("drop-caches:1=6h"),
+            Ok((Probe::DropCaches(1), Duration::from_secs(6 * 3600)))
+        );
         assert_eq!(
             every("process=5s"),
             Ok(("process".to_owned(), Duration::from_secs(5)))

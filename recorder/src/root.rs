@@ -67,6 +67,15 @@ impl Root {
         rustix::fs::openat(&self.dir, path, flags, Mode::empty())
     }
 
+    /// Opens a file below it to write to it; one that is not there is not made.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open_to_write(&self, path: &str) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
+        rustix::fs::openat(&self.dir, path, flags, Mode::empty())
+    }
+
     /// Opens a folder below it.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 mod beside;
 mod catalogue;
 mod error;
+mod experiment;
 mod facts;
 mod file;
 mod issue;
@@ -19,6 +20,7 @@ pub use catalogue::{
     Boot, Entity, Event, Host, Labels, Metric, Plan, Run, Sample, Source, Tick, WallClock,
 };
 pub use error::Error;
+pub use experiment::{Beside, Experiment, PROBE, PROBE_REQUEST, ProbeRequest, RequestBox};
 pub use facts::{BootInfo, HostInfo, OpenRun, RunInfo, SampleState, TickCost, TickTime};
 pub use file::newest_version;
 pub use issue::Issue;

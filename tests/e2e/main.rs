@@ -16,6 +16,7 @@ mod import;
 mod leak_lab;
 mod live;
 mod names;
+mod probe;
 mod queries;
 mod recording;
 mod sharing;

@@ -8,8 +8,8 @@ use memsoak_record::root::Root;
 use memsoak_record::source::SOURCES;
 use memsoak_record::source::matching::read_texts;
 use memsoak_schema::{
-    BootInfo, HostInfo, Label, Rows, RunInfo, SampleState, Shape, Status, TickCost, TickTime,
-    Value, Writer,
+    BootInfo, Experiment, HostInfo, Label, Rows, RunInfo, SampleState, Shape, Status, TickCost,
+    TickTime, Value, Writer,
 };
 
 /// Each boot of a story begins at this many seconds of its boot clock.
@@ -75,6 +75,8 @@ pub(crate) struct Machine {
     pub(crate) groups: BTreeMap<&'static str, Vec<(&'static str, i64)>>,
     /// Kind and text of what happens at this tick.
     pub(crate) events: Vec<(&'static str, String)>,
+    /// The probe, and how, that was made between the tick before and this one.
+    pub(crate) probed: Option<(&'static str, Option<&'static str>)>,
 }
 
 impl Machine {
@@ -112,6 +114,7 @@ impl Machine {
             processes: BTreeMap::from([(1, ("init", 900)), (40, ("daemon", 4000))]),
             groups: BTreeMap::new(),
             events: Vec::new(),
+            probed: None,
         }
     }
 
@@ -127,6 +130,7 @@ impl Machine {
     }
 
     /// What a key, or the column of an entity, holds.
+    #[allow(dead_code, reason = "not every test asks")]
     pub(crate) fn get(&mut self, source: &str, key: &str, column: &str) -> i64 {
         let table = self.tables.get_mut(source).expect("a known source");
         match table.slot(key, column) {
@@ -230,6 +234,22 @@ pub(crate) fn write(path: &Path, plot: &Plot, mut each: impl FnMut(u32, &mut Mac
             writer.write_sample(place, &ok, Some(&rows)).unwrap();
         }
         writer.commit_tick(TickCost::default()).unwrap();
+        if let Some((kind, argument)) = machine.probed.take() {
+            let after = writer.last_tick();
+            writer
+                .write_experiment(&Experiment {
+                    kind: kind.to_owned(),
+                    argument: argument.map(str::to_owned),
+                    began_us: now_us - 1_100_000,
+                    took_us: Some(35_000),
+                    before_tick: Some(after - 1),
+                    after_tick: Some(after),
+                    outcome: "done".to_owned(),
+                    steps: vec![("made up".to_owned(), 35_000)],
+                    request: None,
+                })
+                .unwrap();
+        }
     }
     writer.end_run(now_us, "told").unwrap();
 }

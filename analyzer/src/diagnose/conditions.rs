@@ -132,6 +132,18 @@ conditions! {
     "kmemleak", "kmemleak found objects that nothing points to.", "Documentation/dev-tools/kmemleak.rst", {}
     "hung_task", "A task was blocked for longer than hung_task_timeout_secs.", "kernel/hung_task.c check_hung_task", {}
     "soft_lockup", "A CPU did not schedule for longer than twice watchdog_thresh.", "Documentation/admin-guide/lockup-watchdogs.rst", {}
+    "held_caches", "drop-caches left a cache that shrinkers should empty: something holds its objects.",
+    "fs/drop_caches.c; Documentation/admin-guide/sysctl/vm.rst, drop_caches", {
+        HELD_CACHE_SHARE = 0.01, "held_cache_share",
+            "A cache under a hundredth of MemTotal that stays is names and files in use.";
+        HELD_GIVEN_BACK = 0.10, "held_given_back",
+            "Of a cache that nobody holds nearly all goes; where at most a tenth went, the rest is in use.";
+    }
+    "compaction_won_nothing", "Compacting the whole machine made no block of a huge page although much memory is free in smaller ones.",
+    "mm/compaction.c compact_nodes; Documentation/admin-guide/sysctl/vm.rst, compact_memory", {
+        SCATTERED_FREE = 16.0, "scattered_free",
+            "Free memory in small blocks that would make this many huge pages should make one.";
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 mod available;
 mod blocks;
 mod conditions;
+mod experiments;
 mod growers;
 mod kernel_log;
 mod kmemleak;
@@ -263,6 +264,7 @@ pub fn diagnose(recording: &Recording, index: &Index) -> Result<Vec<Diagnosis>, 
             all.extend(watch.tell(&scene)?);
         }
     }
+    all.extend(experiments::shown(recording, index)?);
     let order = |id: &str| CONDITIONS.iter().position(|condition| condition.id == id);
     all.sort_by_key(|one| (std::cmp::Reverse(one.severity), order(one.id), one.boot));
     Ok(all)

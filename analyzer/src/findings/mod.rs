@@ -2,6 +2,7 @@
 //! stand under it.
 
 mod attribution;
+mod by_experiment;
 mod curve;
 mod discovery;
 mod grouping;
@@ -19,6 +20,7 @@ pub use attribution::{Attribution, Part};
 pub use sites::CallSite;
 pub use suspects::Suspect;
 
+use crate::experiments::Experiments;
 use crate::ledger::{Ledger, UNACCOUNTED, read_ledgers};
 use crate::load::{Index, Quantity, SeriesKey, SeriesName, judged_series};
 use crate::stats;
@@ -85,6 +87,8 @@ pub struct Analysis {
     pub findings: Vec<Finding>,
     /// The totals that grow, taken apart.
     pub attribution: Vec<Attribution>,
+    /// The probes, and what each showed.
+    pub experiments: Experiments,
 }
 
 impl Analysis {
@@ -126,7 +130,8 @@ impl Analysis {
 pub fn analyse(recording: &Recording, mut progress: impl FnMut(&str)) -> Result<Analysis, Error> {
     progress("ticks");
     let index = Index::read(recording)?;
-    let mut court = Court::new(recording, &index);
+    let experiments = Experiments::read(recording, &index)?;
+    let mut court = Court::new(recording, &index, &experiments);
     let mut damage = None;
     judged_series(recording, &index, &mut progress, |key, lives| {
         if damage.is_none() {
@@ -137,7 +142,12 @@ pub fn analyse(recording: &Recording, mut progress: impl FnMut(&str)) -> Result<
         return Err(error);
     }
     progress("ledger");
-    let ledgers = read_ledgers(recording, &index)?;
+    let mut ledgers = read_ledgers(recording, &index)?;
+    for (boot, ledger) in ledgers.iter_mut().enumerate() {
+        if let Some(ledger) = ledger {
+            ledger.look_past(&experiments.drops(boot));
+        }
+    }
     for (boot, ledger) in ledgers.iter().enumerate() {
         if let Some(cells) = ledger.as_ref().and_then(Ledger::unaccounted) {
             let name = SeriesName::scalar("ledger", UNACCOUNTED, Quantity::Bytes, Trend::Memory);
@@ -174,6 +184,7 @@ pub fn analyse(recording: &Recording, mut progress: impl FnMut(&str)) -> Result<
         by_verdict,
         findings,
         attribution,
+        experiments,
     })
 }
 
@@ -181,6 +192,9 @@ pub fn analyse(recording: &Recording, mut progress: impl FnMut(&str)) -> Result<
 struct Court<'a> {
     recording: &'a Recording,
     index: &'a Index,
+    experiments: &'a Experiments,
+    /// Times around the probes that make caches fall, by boot.
+    drops: Vec<Vec<(f64, f64)>>,
     judged: Vec<Judged>,
     clues: Vec<Clue>,
     lives: Vec<Life>,
@@ -193,7 +207,7 @@ struct Court<'a> {
 }
 
 impl<'a> Court<'a> {
-    fn new(recording: &'a Recording, index: &'a Index) -> Self {
+    fn new(recording: &'a Recording, index: &'a Index, experiments: &'a Experiments) -> Self {
         let metrics = || {
             index
                 .sources
@@ -203,6 +217,10 @@ impl<'a> Court<'a> {
         Self {
             recording,
             index,
+            experiments,
+            drops: (0..index.boots.len())
+                .map(|boot| experiments.drops(boot))
+                .collect(),
             judged: Vec::new(),
             clues: Vec::new(),
             lives: Vec::new(),
@@ -318,8 +336,13 @@ impl<'a> Court<'a> {
             .boots
             .get(key.boot)
             .map(|boot| boot.planned_s.unwrap_or(0.0).max(boot.span_s()));
+        let drops = self.drops.get(key.boot).map_or(&[][..], Vec::as_slice);
         let judgement = match lives {
-            [life] => judge(life, &traits),
+            [life] if drops.is_empty() => judge(life, &traits),
+            [life] => {
+                let gave_back = self.experiments.gave_back(self.index, key);
+                by_experiment::judge_with(life, &traits, drops, gave_back)
+            }
             lives => judge_lives(lives, &traits),
         };
         let grew = judgement.last > judgement.first;

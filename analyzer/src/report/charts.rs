@@ -48,13 +48,11 @@ fn frame(index: &Index, boot_at: usize) -> Frame {
     let wall_start: Option<DateTime<Utc>> = index
         .wall_us(boot.boot.boot, boot.start_us)
         .and_then(DateTime::from_timestamp_micros);
-    let marks = index
-        .events
-        .iter()
-        .filter(|event| event.kind == "mark" && event.boot == boot.boot.boot)
+    let marks = super::events::on_charts(index, boot_at)
+        .into_iter()
         .map(|event| Mark {
-            t_s: boot.at(event.boottime_us),
-            text: event.text.clone(),
+            t_s: event.t_s,
+            text: event.short(),
         })
         .filter(|mark| mark.t_s >= 0.0 && mark.t_s <= boot.span_s())
         .collect();

@@ -8,6 +8,7 @@ use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 
 use super::diagnoses::{DiagnosisEntry, ExhaustionEntry};
+use super::experiments::ExperimentEntry;
 use super::marks::PhasesEntry;
 use crate::findings::{Analysis, CallSite, Finding, Judged as JudgedSeries, Suspect};
 use crate::load::{Index, Quantity};
@@ -38,8 +39,12 @@ pub struct Report {
     pub exhaustion: Vec<ExhaustionEntry>,
     /// Growth between marks, for each boot that has any.
     pub phases: Vec<PhasesEntry>,
-    /// Marks, gaps and other things that happened.
+    /// What was done to the machine on purpose, and what it showed.
+    pub experiments: Vec<ExperimentEntry>,
+    /// Marks and other things that happened, in order of time.
     pub events: Vec<Event>,
+    /// How many more the recording has.
+    pub events_left_out: usize,
     /// How much of each source there is.
     pub coverage: Vec<CoverageEntry>,
     /// How many series were judged.
@@ -78,6 +83,8 @@ pub struct RecordingEntry {
 /// A stretch without ticks.
 #[derive(Debug, Serialize)]
 pub struct Gap {
+    /// Seconds from the start of the boot's recording.
+    pub from_s: f64,
     /// Wall time.
     pub from: Option<String>,
     /// Wall time.
@@ -271,6 +278,8 @@ pub struct LedgerClass {
 pub struct Event {
     /// Wall time.
     pub at: Option<String>,
+    /// Place of its boot in `recordings`.
+    pub boot: usize,
     /// Seconds from the start of the boot's recording.
     pub t_s: f64,
     /// Kind.
@@ -338,6 +347,7 @@ impl Clock<'_> {
 
 pub(super) fn build(db: &Path, analysis: &Analysis) -> Report {
     let index = &analysis.index;
+    let events = events(index);
     let findings = analysis
         .findings
         .iter()
@@ -354,7 +364,9 @@ pub(super) fn build(db: &Path, analysis: &Analysis) -> Report {
         diagnoses: Vec::new(),
         exhaustion: Vec::new(),
         phases: Vec::new(),
-        events: events(index),
+        experiments: super::experiments::entries(analysis),
+        events_left_out: events.len().saturating_sub(MOST_EVENTS),
+        events: events.into_iter().take(MOST_EVENTS).collect(),
         coverage: index
             .coverage
             .iter()
@@ -404,6 +416,7 @@ fn recordings(db: &Path, index: &Index) -> Vec<RecordingEntry> {
                     .gaps
                     .iter()
                     .map(|(from, to, reason)| Gap {
+                        from_s: *from,
                         from: clock.at(*from),
                         to: clock.at(*to),
                         seconds: to - from,
@@ -591,14 +604,14 @@ fn events(index: &Index) -> Vec<Event> {
             let wall = index.wall_us(event.boot, event.boottime_us);
             Some(Event {
                 at: wall.and_then(rfc3339),
+                boot,
                 t_s: index.boots[boot].at(event.boottime_us),
                 kind: event.kind.clone(),
                 source: event.source.clone(),
                 text: event.text.clone(),
             })
         })
-        .filter(|event| event.kind != "renamed")
-        .take(MOST_EVENTS)
+        .filter(|event| !super::events::BESIDE.contains(&event.kind.as_str()))
         .collect()
 }
 

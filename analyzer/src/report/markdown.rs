@@ -74,13 +74,14 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
         findings(out, report)?;
     }
     super::diagnoses::render(out, report)?;
+    super::experiments::render(out, report)?;
     super::marks::render(out, report)?;
     for overview in &report.overview {
         writeln!(out, "![how the memory is used]({overview})\n")?;
     }
     ledger(out, report)?;
     attribution(out, report)?;
-    events(out, report)?;
+    super::events::render(out, report)?;
     coverage(out, report)?;
     judged(out, report)
 }
@@ -345,23 +346,6 @@ fn attribution(out: &mut String, report: &Report) -> std::fmt::Result {
             } else {
                 parts.join(", ")
             }
-        )?;
-    }
-    writeln!(out)
-}
-
-fn events(out: &mut String, report: &Report) -> std::fmt::Result {
-    if report.events.is_empty() {
-        return Ok(());
-    }
-    writeln!(out, "## Events\n")?;
-    for event in &report.events {
-        writeln!(
-            out,
-            "- {} {}: {}",
-            event.at.as_deref().unwrap_or("unknown time"),
-            plain(&event.kind),
-            plain(&crate::words::headline(&event.text, "Killed process "))
         )?;
     }
     writeln!(out)

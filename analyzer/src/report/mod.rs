@@ -2,6 +2,8 @@
 
 mod charts;
 mod diagnoses;
+mod events;
+mod experiments;
 mod json;
 mod markdown;
 mod marks;
@@ -18,6 +20,7 @@ use crate::load::SeriesKey;
 
 pub use charts::{quantity, quantity_of, rate_words};
 pub use diagnoses::{DiagnosisEntry, ExhaustionEntry};
+pub use experiments::{CacheEntry, CachesEntry, ExperimentEntry, StepEntry, ZoneEntry};
 pub use json::{
     AttributionEntry, CoverageEntry, Event, Explained, FindingEntry, Gap, Judged, LedgerClass,
     LedgerEntry, PartEntry, RecordingEntry, Report, SmallestDetectable, SuspectEntry,

@@ -171,7 +171,14 @@ pub struct TooEarly {
 }
 
 impl Evidence {
-    fn new(rule: &'static str, measured: f64, threshold: f64, passed: bool, text: String) -> Self {
+    /// One of a rule by its name.
+    pub(crate) fn new(
+        rule: &'static str,
+        measured: f64,
+        threshold: f64,
+        passed: bool,
+        text: String,
+    ) -> Self {
         Self {
             rule,
             measured,

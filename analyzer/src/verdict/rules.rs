@@ -109,6 +109,10 @@ rules! {
         "A run twice as long tells growth that ends from growth that does not: the former bends by its own size, and noise halves.";
     HALF_THE_PLAN = 0.5, "half_the_plan",
         "Until this share of the planned time is over a growth may be a warm-up: no method tells them apart, so it is a suspect.";
+    GIVEN_BACK = 0.9, "given_back",
+        "What drop-caches gave back to this share was cache; a leak in the rest shows as growth of what later probes leave.";
+    REFILL = 1.0, "refill",
+        "Growth after drop-caches counts from this multiple of what it took on: less may be what fills again.";
 }
 
 #[cfg(test)]

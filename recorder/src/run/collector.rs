@@ -140,6 +140,20 @@ impl Collector {
         }
     }
 
+    /// The machine that is read.
+    pub(super) fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// Has every source that is cheap read at the next tick, whatever its interval.
+    pub(super) fn ask_for_all(&mut self) {
+        for active in &mut self.active {
+            if active.pace.is_cheap() {
+                active.last_index = None;
+            }
+        }
+    }
+
     /// Takes the memory of a picture back that was stored.
     pub(super) fn was_kept(&mut self, picture: Picture) {
         for taken in picture.taken {

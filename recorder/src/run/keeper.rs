@@ -42,6 +42,16 @@ impl Keeper {
             .collect()
     }
 
+    /// The file, for what is written between ticks.
+    pub(super) fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    /// The same to write to.
+    pub(super) fn writer_mut(&mut self) -> &mut Writer {
+        &mut self.writer
+    }
+
     /// Commits a picture as a tick. Returns whether it is on disk.
     ///
     /// # Errors

@@ -1,24 +1,29 @@
 //! `memsoak-record run`: the loop of the ticks.
 //!
-//! A tick is read by the [`Collector`] and written by the [`Keeper`]: everything is read before the
+//! A tick is read by the `Collector` and written by the `Keeper`: everything is read before the
 //! transaction begins, since while it is open nobody else can write, and a mark must get in between
 //! the ticks of a machine that is too busy to sleep.
 
 mod collector;
 mod keeper;
 mod prepare;
+mod probe;
+mod probe_once;
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use memsoak_schema::{Spec, Writer};
+use memsoak_schema::{RequestBox, Spec, Writer};
 
 use self::collector::Collector;
 use self::keeper::Keeper;
+use self::probe::Probes;
+pub use self::probe_once::once as probe_once;
 use crate::clock::{Alarm, Deadlines, Due, boottime_us};
+use crate::probe::Probe;
 use crate::root::Root;
 use crate::source::Setup;
 use crate::{host, log};
@@ -42,9 +47,26 @@ pub struct Options {
     pub labels: Vec<(String, String)>,
     /// Share of one CPU that the recording may take.
     pub cpu_budget: f64,
+    /// What is done to the machine, and how often.
+    pub probes: Vec<(Probe, Duration)>,
 }
 
 impl Options {
+    /// A run that is there for one probe; its ticks go on while that takes long.
+    fn for_probe(db: &Path) -> Self {
+        Self {
+            db: db.to_owned(),
+            interval: Duration::from_secs(10),
+            duration: None,
+            every: Vec::new(),
+            without: Vec::new(),
+            root: PathBuf::from("/"),
+            labels: Vec::new(),
+            cpu_budget: 0.01,
+            probes: Vec::new(),
+        }
+    }
+
     /// Interval of the ticks in us.
     fn interval_us(&self) -> i64 {
         i64::try_from(self.interval.as_micros()).unwrap_or(i64::MAX)
@@ -73,20 +95,22 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         ("interval", &format!("{:?}", options.interval)),
     ]);
     let why = loop {
-        if end.is_some_and(|end| deadlines.next_us() >= end) {
-            // The last interval is waited for too: a duration of 60 s is 60 s of recording.
-            let end = end.unwrap_or_default();
-            break if alarm.wait_until(end, stop.as_fd())? {
-                "the duration is over"
-            } else {
-                "stopped by a signal"
-            };
-        }
-        if !alarm.wait_until(deadlines.next_us(), stop.as_fd())? {
+        let next = deadlines.next_us();
+        // The last interval is waited for too: a duration of 60 s is 60 s of recording.
+        let over = end.filter(|end| next >= *end);
+        let wake = recorder
+            .probes
+            .wakes_by(over.unwrap_or(next), boottime_us());
+        if !alarm.wait_until(wake, stop.as_fd())? {
             break "stopped by a signal";
         }
-        let due = deadlines.take(boottime_us());
-        recorder.tick(due)?;
+        recorder.look_after_probe()?;
+        let now = boottime_us();
+        match over {
+            Some(end) if now >= end => break "the duration is over",
+            None if now >= next => recorder.tick(deadlines.take(now))?,
+            _ => {}
+        }
     };
     let ticks = recorder.ticks;
     recorder.finish(why)?;
@@ -113,14 +137,19 @@ fn stop_signal() -> anyhow::Result<UnixStream> {
 struct Recorder {
     collector: Collector,
     keeper: Keeper,
+    probes: Probes,
     ticks: u64,
+    /// The planned moment of the last tick.
+    last_index: i64,
 }
 
 impl Recorder {
     fn start(options: &Options, root: Root) -> anyhow::Result<Self> {
         let wanted = prepare::select(options)?;
+        prepare::check_probes(options, &root)?;
         let mut writer = Writer::open(&options.db)?;
         prepare::refuse_if_in_use(&mut writer, &options.db, &root)?;
+        let requests = RequestBox::new(&writer)?;
         let specs: Vec<&'static Spec> = wanted.iter().map(|source| source.spec).collect();
         writer.begin_run(
             &host::read_host(&root),
@@ -136,23 +165,48 @@ impl Recorder {
         Ok(Self {
             collector: Collector::new(options, root, &wanted, &setup),
             keeper: Keeper::new(writer, wanted.len(), options.interval_us()),
+            probes: Probes::new(&options.probes, requests, boottime_us()),
             ticks: 0,
+            last_index: 0,
         })
     }
 
-    /// One tick. Only an error that no later tick can mend is one.
+    /// One tick, and the beginning of a probe where one is due. Only an error that no later tick can
+    /// mend is one.
     fn tick(&mut self, due: Due) -> anyhow::Result<()> {
-        let picture = self.collector.collect(due, &self.keeper.keyframes());
-        if self.keeper.keep(&picture)? {
+        self.last_index = due.index;
+        let probe = self.probes.take_due(&self.keeper, boottime_us())?;
+        let kept = self.take_tick(due, probe.is_some())?;
+        if let Some(probe) = probe {
+            let before = kept.then(|| self.keeper.writer().last_tick());
+            let root = self.collector.root();
+            self.probes.begin(probe, before, root, boottime_us());
+        }
+        Ok(self.probes.tell(&mut self.keeper)?)
+    }
+
+    /// Reads and writes; with `all` every cheap source, and every row of it. Returns whether the
+    /// tick is on disk.
+    fn take_tick(&mut self, due: Due, all: bool) -> anyhow::Result<bool> {
+        let mut keyframes = self.keeper.keyframes();
+        if all {
+            self.collector.ask_for_all();
+            keyframes.fill(true);
+        }
+        let picture = self.collector.collect(due, &keyframes);
+        let kept = self.keeper.keep(&picture)?;
+        if kept {
             self.ticks += 1;
             self.collector.was_kept(picture);
         } else {
             self.collector.was_lost(picture);
         }
-        Ok(())
+        Ok(kept)
     }
 
-    fn finish(self, why: &str) -> anyhow::Result<()> {
+    fn finish(mut self, why: &str) -> anyhow::Result<()> {
+        self.probes.give_up(boottime_us());
+        self.probes.tell(&mut self.keeper)?;
         Ok(self.keeper.finish(why)?)
     }
 }
@@ -195,6 +249,7 @@ mod tests {
             root: PathBuf::from("/"),
             labels: Vec::new(),
             cpu_budget: 0.01,
+            probes: Vec::new(),
         };
         let root = Root::open(&options.root).expect("a running machine has a root");
         let boot_id = host::read_boot(&root).boot_id;

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use anyhow::bail;
-use memsoak_schema::{RunInfo, Writer};
+use anyhow::{Context, bail};
+use memsoak_schema::{OpenRun, RunInfo, Writer};
 use rustix::process::{Resource, geteuid, getpid, getrlimit, setrlimit};
 
 use super::Options;
@@ -55,17 +55,42 @@ pub(super) fn refuse_if_in_use(writer: &mut Writer, db: &Path, root: &Root) -> a
     let Some(open) = writer.open_run()? else {
         return Ok(());
     };
-    let live = Root::open(Path::new("/"))?;
-    let alive = u32::try_from(open.pid)
-        .ok()
-        .and_then(|pid| host::start_ticks(&live, pid))
-        .is_some_and(|start| i64::try_from(start) == Ok(open.pid_start));
-    if alive && open.boot_id == host::read_boot(root).boot_id {
+    if is_alive(&open, root)? {
         return Err(memsoak_schema::Error::InUse {
             path: db.to_owned(),
             pid: open.pid,
         }
         .into());
+    }
+    Ok(())
+}
+
+/// Whether the recorder of a run that did not say that it ended is at work on this machine.
+pub(super) fn is_alive(open: &OpenRun, root: &Root) -> anyhow::Result<bool> {
+    let live = Root::open(Path::new("/"))?;
+    let alive = u32::try_from(open.pid)
+        .ok()
+        .and_then(|pid| host::start_ticks(&live, pid))
+        .is_some_and(|start| i64::try_from(start) == Ok(open.pid_start));
+    Ok(alive && open.boot_id == host::read_boot(root).boot_id)
+}
+
+/// A probe acts on the running machine, whatever is read.
+pub(super) fn refuse_other_root(root: &Root) -> anyhow::Result<()> {
+    if !root.is_live() {
+        bail!("a probe acts on this machine, and --root reads another: leave one of them out");
+    }
+    Ok(())
+}
+
+/// Refuses probes that can never be made here; a test that runs for days should not tell that at
+/// its end.
+pub(super) fn check_probes(options: &Options, root: &Root) -> anyhow::Result<()> {
+    for (probe, _) in &options.probes {
+        refuse_other_root(root)?;
+        probe
+            .check(root)
+            .with_context(|| format!("{probe} cannot be done"))?;
     }
     Ok(())
 }
@@ -116,6 +141,9 @@ pub(super) fn run_info(options: &Options, root: &Root) -> anyhow::Result<RunInfo
             .collect::<serde_json::Map<_, _>>(),
         "without": options.without,
         "cpu_budget": options.cpu_budget,
+        "probes": options.probes.iter()
+            .map(|(probe, every)| (probe.to_string(), every.as_micros().to_string().into()))
+            .collect::<serde_json::Map<_, _>>(),
         // A setting of the machine without which CommitLimit means nothing.
         "overcommit_memory": root
             .text("proc/sys/vm/overcommit_memory")

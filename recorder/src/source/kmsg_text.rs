@@ -40,12 +40,15 @@ pub fn parse_record(line: &[u8]) -> Option<Record> {
     let mut number = || parse_u64(fields.next()?);
     let (priority, seq, stamp_us) = (number()?, number()?, number()?);
     let caller = fields.find_map(|field| field.strip_prefix(b"caller="));
+    let mut text = plain(text);
+    // KFENCE ends lines twice; the second end is an escape in the record.
+    text.truncate(text.trim_ascii_end().len());
     Some(Record {
         priority,
         seq,
         stamp_us,
         caller: caller.unwrap_or_default().to_vec(),
-        text: plain(text),
+        text,
     })
 }
 
@@ -714,6 +717,40 @@ mod tests {
             assert_eq!(kinds(&reports), [KASAN], "{name}");
             assert_eq!(details(&reports[0]), expected);
         }
+    }
+
+    #[test]
+    fn kfence_names_the_cache_and_the_function_that_read_what_was_freed() {
+        let found = reports("6.12-x86_64-kfence.dmesg");
+        assert_eq!(kinds(&found), [KFENCE]);
+        assert_eq!(
+            details(&found[0]),
+            "cache=kmalloc-32 comm=sh error=use-after-free read function=provoke_kfence \
+             module=provoke pid=70"
+        );
+        assert!(last_line(&found[0]).starts_with("Hardware name: QEMU"));
+        // The record itself ends in an escaped line end.
+        let record = parse_record(b"1,7,9,-;kfence-#1: 0x1-0x2, size=32, cache=kmalloc-32\\x0a");
+        assert!(record.unwrap().text.ends_with(b"cache=kmalloc-32"));
+    }
+
+    #[test]
+    fn a_task_that_hangs_and_a_cpu_that_does_are_told_apart_though_they_report_in_turn() {
+        let found = reports("6.1-x86_64-stalls.dmesg");
+        assert_eq!(
+            kinds(&found),
+            [HUNG_TASK, SOFT_LOCKUP, HUNG_TASK, HUNG_TASK]
+        );
+        assert_eq!(
+            details(&found[0]),
+            "comm=provoke-hang module=provoke pid=135 seconds=6"
+        );
+        assert_eq!(
+            details(&found[1]),
+            "comm=sh cpu=0 module=provoke pid=129 seconds=3"
+        );
+        assert_eq!(last_line(&found[1]).trim(), "</TASK>");
+        assert!(found[1].happening.text.windows(4).any(|w| w == b"RIP:"));
     }
 
     #[test]

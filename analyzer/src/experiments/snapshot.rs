@@ -1,0 +1,145 @@
+//! What a few sources held at the ticks around the probes.
+
+use std::collections::{BTreeMap, HashMap};
+
+use memsoak_schema::{Error, Recording};
+
+use crate::load::{BootTicks, Index, View, pictures};
+
+/// Keys of meminfo that a probe moves.
+pub(super) const KEYS: &[&str] = &[
+    "MemTotal",
+    "MemFree",
+    "Cached",
+    "Buffers",
+    "Shmem",
+    "Mapped",
+    "SReclaimable",
+    "KReclaimable",
+    "SUnreclaim",
+    "Slab",
+    "Active(file)",
+    "Inactive(file)",
+];
+
+const VIEWS: &[View] = &[
+    View {
+        source: "meminfo",
+        metrics: KEYS,
+    },
+    View {
+        source: "slabinfo",
+        metrics: &["slab_pages", "active_objs"],
+    },
+    View {
+        source: "buddyinfo",
+        metrics: &[
+            "free_order0",
+            "free_order1",
+            "free_order2",
+            "free_order3",
+            "free_order4",
+            "free_order5",
+            "free_order6",
+            "free_order7",
+            "free_order8",
+            "free_order9",
+            "free_order10",
+            "free_order11",
+            "free_order12",
+            "free_order13",
+        ],
+    },
+    View {
+        source: "pagetypeinfo",
+        metrics: &["pageblocks"],
+    },
+];
+
+/// Memory in bytes, NaN where it was not obtained; nothing where the source was not read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Snapshot {
+    meminfo: Vec<f64>,
+    /// Bytes and objects of each cache.
+    pub(super) slabs: BTreeMap<i64, (f64, f64)>,
+    /// Free blocks of each zone by order, up to the highest that the kernel has.
+    pub(super) zones: BTreeMap<i64, Vec<f64>>,
+    /// Pageblocks of each zone and migrate type.
+    pub(super) blocks: BTreeMap<i64, f64>,
+}
+
+impl Snapshot {
+    /// A key of meminfo in bytes.
+    pub(super) fn key(&self, name: &str) -> Option<f64> {
+        let place = KEYS.iter().position(|key| *key == name)?;
+        self.meminfo
+            .get(place)
+            .copied()
+            .filter(|value| !value.is_nan())
+    }
+}
+
+/// The time of a tick at which meminfo was read.
+pub(super) fn time_of(boot: &BootTicks, tick: i64) -> Option<f64> {
+    boot.sources.values().find_map(|ticks| {
+        let at = ticks.ticks.binary_search(&tick).ok()?;
+        ticks.t_s.get(at).copied()
+    })
+}
+
+/// Snapshots of these times, by the bits of the time.
+pub(super) fn take(
+    recording: &Recording,
+    index: &Index,
+    boot: usize,
+    times: &[f64],
+) -> Result<HashMap<u64, Snapshot>, Error> {
+    let mut taken: HashMap<u64, Snapshot> = times
+        .iter()
+        .map(|time| (time.to_bits(), Snapshot::default()))
+        .collect();
+    pictures(
+        recording,
+        index,
+        &index.boots[boot],
+        VIEWS,
+        |view, picture| {
+            let Some(snapshot) = taken.get_mut(&picture.t_s.to_bits()) else {
+                return;
+            };
+            match view {
+                0 => snapshot.meminfo = picture.scalars().to_vec(),
+                1 => {
+                    snapshot.slabs = picture
+                        .entities()
+                        .filter_map(|(entity, values)| match values {
+                            &[bytes, objects] if !bytes.is_nan() => {
+                                Some((entity, (bytes, objects)))
+                            }
+                            _ => None,
+                        })
+                        .collect();
+                }
+                2 => {
+                    snapshot.zones = picture
+                        .entities()
+                        .map(|(zone, values)| {
+                            let known = values.iter().copied().take_while(|n| !n.is_nan());
+                            (zone, known.collect())
+                        })
+                        .collect();
+                }
+                _ => {
+                    snapshot.blocks = picture
+                        .entities()
+                        .filter_map(|(entity, values)| {
+                            let blocks = values.first().copied().filter(|n| !n.is_nan())?;
+                            Some((entity, blocks))
+                        })
+                        .collect();
+                }
+            }
+        },
+    )?;
+    Ok(taken)
+}
