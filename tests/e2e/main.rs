@@ -7,11 +7,14 @@
 )]
 
 mod captures;
+mod comparing;
 mod exit_codes;
 mod findings;
 mod full_disk;
 mod leak_lab;
 mod live;
+#[path = "../support/made_up_soak.rs"]
+mod made_up_soak;
 mod names;
 mod queries;
 mod recording;
