@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use memsoak_schema::{Error, Recording};
+use memsoak_schema::{Error, Recording, Trend};
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, Normal};
 
@@ -363,8 +363,8 @@ fn settle(one: &mut Judged) {
     });
 }
 
-/// The series of the longest boot that were compared, one for each thing, the largest excess first;
-/// memory before numbers of things.  Places in [`Analysis::judged`].
+/// The series of the longest boot that were compared, one for each thing: what grows faster before
+/// the rest, things before totals, memory before numbers of things, the largest excess first.  Places in [`Analysis::judged`].
 #[must_use]
 pub fn by_excess(analysis: &Analysis) -> Vec<usize> {
     let index = &analysis.index;
@@ -372,8 +372,13 @@ pub fn by_excess(analysis: &Analysis) -> Vec<usize> {
         .into_values()
         .filter_map(|thing| Some((thing.head, analysis.judged[thing.head].beside?.excess)))
         .collect();
-    let unit = |at: usize| analysis.judged[at].name.quantity.unit();
-    heads.sort_by(|a, b| unit(a.0).cmp(unit(b.0)).then(b.1.total_cmp(&a.1)));
+    let rank = |at: usize| {
+        let one = &analysis.judged[at];
+        let faster = one.beside.is_some_and(|b| b.course == Course::Faster);
+        let total = one.name.trend == Trend::Total;
+        (!faster, total, one.name.quantity.unit())
+    };
+    heads.sort_by(|a, b| rank(a.0).cmp(&rank(b.0)).then(b.1.total_cmp(&a.1)));
     heads.into_iter().map(|(head, _)| head).collect()
 }
 
