@@ -1,5 +1,6 @@
 //! Two recordings beside each other, as a person runs it.
 
+use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
@@ -59,7 +60,8 @@ fn compare_names_what_outgrows_the_base_and_a_baseline_lifts_what_does_not() {
     let out = place.file("report");
     let report = ["report", &as_leaky, "--out", &out, "--baseline", &leaky];
     finish(analyze(&report)).expect(0);
-    let json: Value = serde_json::from_str(&text(&Path::new(&out).join("report.json"))).unwrap();
+    let read = |name: &str| fs::read_to_string(Path::new(&out).join(name)).unwrap();
+    let json: Value = serde_json::from_str(&read("report.json")).unwrap();
     assert_eq!(json["baseline"]["file"], "leaky.db");
     let finding = &json["findings"][0];
     assert_eq!(
@@ -67,7 +69,7 @@ fn compare_names_what_outgrows_the_base_and_a_baseline_lifts_what_does_not() {
         (&LEAKER.into(), &"suspect".into())
     );
     assert_eq!(finding["baseline"]["course"], "alike");
-    let markdown = text(&Path::new(&out).join("report.md"));
+    let markdown = read("report.md");
     assert!(
         markdown.contains("beside the baseline `leaky.db`, 47.8 h"),
         "{markdown}"
