@@ -170,6 +170,8 @@ const WARMUP_LINE_TAU: [f64; 9] = [0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.065, 0
 const HINGES: usize = 13;
 /// A level lasts this many points at least; what is shorter is a dip or a spike.
 const LEVEL: usize = 3;
+/// Halvings of the distance between places that are tried: to a sixteenth of it.
+const REFINED: u32 = 4;
 /// A column of size 1 that the others explain but for this is a mix of them.
 const LEAST_SQUARE: f64 = 1e-12;
 const BEND_FROM: f64 = 0.10;
@@ -282,29 +284,58 @@ pub fn fit_shapes(u: &[f64], y: &[f64]) -> Vec<ShapeFit> {
 }
 
 /// Of candidates with one column beside those of `basis` the one that explains most of `rest`, what
-/// these leave of the values; `None` where none may be taken.
+/// these leave of the values; `None` where none may be taken.  Between the neighbours of the best
+/// one the place is refined, or what a coarse one leaves of a clean series would be taken for more.
 fn closest(
     basis: &Basis,
     u: &[f64],
     rest: &[f64],
     candidates: &[(Shape, f64)],
 ) -> Option<(Shape, f64)> {
-    let mut best: Option<(f64, (Shape, f64))> = None;
     let mut column = Vec::with_capacity(u.len());
-    for &(shape, at) in candidates {
+    let mut explains = |shape: Shape, at: f64| {
         column.clear();
         column.extend(u.iter().map(|u| unit_column(shape, at, *u)));
         let along = dot(&column, rest);
         // A step is one upwards.
         if shape == Shape::StepLine && along < 0.0 {
-            continue;
+            return -1.0;
         }
-        let explains = along * along / basis.square(&column).max(LEAST_SQUARE);
-        if best.is_none_or(|b| explains > b.0) {
-            best = Some((explains, (shape, at)));
+        along * along / basis.square(&column).max(LEAST_SQUARE)
+    };
+    let mut best = (-1.0, 0);
+    for (i, &(shape, at)) in candidates.iter().enumerate() {
+        let found = explains(shape, at);
+        if found > best.0 {
+            best = (found, i);
         }
     }
-    best.map(|b| b.1)
+    if best.0 < 0.0 {
+        return None;
+    }
+    let (shape, at) = candidates[best.1];
+    if shape == Shape::StepLine {
+        return Some((shape, at));
+    }
+    let neighbour = |i: usize| candidates[i.min(candidates.len() - 1)].1;
+    let (mut low, mut high) = (neighbour(best.1.saturating_sub(1)), neighbour(best.1 + 1));
+    let mut best = (best.0, at);
+    // Each half of the way to either neighbour is looked at in its middle.
+    for _ in 0..REFINED {
+        let (below, above) = (f64::midpoint(low, best.1), f64::midpoint(best.1, high));
+        let found = [
+            (explains(shape, below), below),
+            (explains(shape, above), above),
+        ];
+        if found[0].0 > best.0 {
+            (high, best) = (best.1, found[0]);
+        } else if found[1].0 > best.0 {
+            (low, best) = (best.1, found[1]);
+        } else {
+            (low, high) = (below, above);
+        }
+    }
+    Some((shape, best.1))
 }
 
 /// The last column of a shape at `u`; 0 for a shape without one beside the constant.
