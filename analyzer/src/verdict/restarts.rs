@@ -10,6 +10,9 @@ use crate::stats;
 /// Samples whose median stands for the level before and after a fall.
 const LEVEL: usize = 5;
 
+/// Samples that are looked at to find falls; of more every k-th is taken.
+const LOOKED_AT: usize = 720;
+
 /// The first sample of each life but the first, where a series looks like a program that grows at
 /// one pace and is restarted now and then; empty where it does not.
 ///
@@ -20,11 +23,20 @@ const LEVEL: usize = 5;
 /// `blocks` are those of the whole series; they tell at little cost that most series have no fall.
 #[must_use]
 pub fn unmarked_restarts(blocks: &Blocks, t: &[f64], v: &[f64]) -> Vec<usize> {
-    if may_fall(&blocks.median) {
-        falls_to_the_start(t, v).unwrap_or_default()
-    } else {
-        Vec::new()
+    let n = t.len().min(v.len());
+    if !may_fall(&blocks.median) {
+        return Vec::new();
     }
+    let apart = n.div_ceil(LOOKED_AT).max(1);
+    let every = |x: &[f64]| -> Vec<f64> { x[..n].iter().step_by(apart).copied().collect() };
+    let found = falls_to_the_start(&every(t), &every(v)).unwrap_or_default();
+    let exact = |at: usize| {
+        // Between the last sample looked at before the fall and the first one after it.
+        let (from, to) = ((at - 1) * apart + 1, at * apart);
+        let fall = |i: usize| v[i - 1] - v[i];
+        (from..=to).max_by(|a, b| fall(*a).total_cmp(&fall(*b)))
+    };
+    found.into_iter().filter_map(exact).collect()
 }
 
 /// Whether the medians of blocks fall somewhere by as much as a restart needs.
@@ -141,6 +153,8 @@ mod tests {
         assert_eq!(found(&[120, 260, 200], |_| 3.0), [120, 380]);
         // One fall, and growth that went beyond it.
         assert_eq!(found(&[150, 300], |_| 3.0), [150]);
+        // Of many samples the very one.
+        assert_eq!(found(&[5003, 11_001], |_| 3.0), [5003]);
     }
 
     #[test]
