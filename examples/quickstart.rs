@@ -70,7 +70,7 @@ fn main() -> anyhow::Result<()> {
     })?;
 
     let out = folder.join("report");
-    let (report, written) = report::write(&db, &out, |_| {})?;
+    let (report, written) = report::write(&db, None, &out, |_| {})?;
     println!("\nverdict: {}", report.verdict);
     for finding in &report.findings {
         let rate = rate_words(

@@ -559,7 +559,7 @@ fn report_of(plot: &Plot, each: impl FnMut(u32, &mut Machine)) -> (Value, String
     let (folder, file) = scratch();
     story::write(&file, plot, each);
     let out = folder.path().join("out");
-    report::write(&file, &out, |_| {}).unwrap();
+    report::write(&file, None, &out, |_| {}).unwrap();
     let json = std::fs::read_to_string(out.join("report.json")).unwrap();
     let text = std::fs::read_to_string(out.join("report.md")).unwrap();
     (serde_json::from_str(&json).unwrap(), text)

@@ -22,6 +22,8 @@ const EXIT_CODES: &str = "Exit codes: 0 judged and clean, 1 findings at --fail-o
 const EXAMPLES: &str = "\
 Examples:
   memsoak-analyze report soak.db --out report
+  memsoak-analyze report soak.db --out report --baseline healthy.db
+  memsoak-analyze compare healthy.db soak.db
   memsoak-analyze trends soak.db --explain slabinfo/UDP/slab_bytes";
 
 /// Judges the trends of a recording and renders charts and a text for a bug report.
@@ -71,6 +73,8 @@ enum Command {
         )]
         to: String,
     },
+    /// Tell what grows faster in one recording than in another
+    Compare(CompareArgs),
     /// What a recording holds: boots, runs, gaps, the state of each source
     Info {
         /// The recording
@@ -85,6 +89,26 @@ struct ReportArgs {
     /// The folder to write to; created where it is not there
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// A recording of a healthy run: what grows there too is no news
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    /// From which verdict on to exit with 1
+    #[arg(long, value_name = "VERDICT", default_value = "leak")]
+    fail_on: FailOn,
+}
+
+#[derive(Debug, Args)]
+struct CompareArgs {
+    /// The recording to compare with, of a run about as long
+    base: PathBuf,
+    /// The recording to judge
+    new: PathBuf,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+    /// List all that varies, not only what grows faster or is called
+    #[arg(long)]
+    all: bool,
     /// From which verdict on to exit with 1
     #[arg(long, value_name = "VERDICT", default_value = "leak")]
     fail_on: FailOn,
@@ -176,6 +200,7 @@ fn act(command: Command, out: &mut impl Write) -> anyhow::Result<u8> {
             let shown = show::diff(&recording, &view, &from, &to, &ask)?;
             write_shown(&shown, out)
         }
+        Command::Compare(args) => compare(&args, out),
         Command::Info { file } => {
             out.write_all(info::describe(&file)?.as_bytes())?;
             Ok(0)
@@ -205,7 +230,7 @@ fn spinner() -> ProgressBar {
 
 fn write_report(args: &ReportArgs, out: &mut impl Write) -> anyhow::Result<u8> {
     let bar = spinner();
-    let written = report::write(&args.file, &args.out, |what| {
+    let written = report::write(&args.file, args.baseline.as_deref(), &args.out, |what| {
         bar.set_message(format!("reading {what}"));
     });
     bar.finish_and_clear();
@@ -227,11 +252,31 @@ fn write_report(args: &ReportArgs, out: &mut impl Write) -> anyhow::Result<u8> {
     for path in paths {
         writeln!(out, "wrote {}", path.display())?;
     }
-    Ok(match (args.fail_on, report.verdict) {
+    Ok(exit_code(args.fail_on, report.verdict))
+}
+
+fn exit_code(fail_on: FailOn, verdict: &str) -> u8 {
+    match (fail_on, verdict) {
         (_, "inconclusive") => 3,
         (FailOn::Leak | FailOn::Suspect, "leak") | (FailOn::Suspect, "suspect") => 1,
         _ => 0,
-    })
+    }
+}
+
+fn compare(args: &CompareArgs, out: &mut impl Write) -> anyhow::Result<u8> {
+    let bar = spinner();
+    let compared = report::compare(&args.base, &args.new, |what| {
+        bar.set_message(format!("reading {what}"));
+    });
+    bar.finish_and_clear();
+    let compared = compared?;
+    if args.json {
+        serde_json::to_writer(&mut *out, &compared)?;
+        writeln!(out)?;
+    } else {
+        out.write_all(compared.in_words(args.all).as_bytes())?;
+    }
+    Ok(exit_code(args.fail_on, compared.verdict))
 }
 
 fn trends(file: &Path, args: &TrendsArgs, out: &mut impl Write) -> anyhow::Result<u8> {

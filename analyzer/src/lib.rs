@@ -3,6 +3,7 @@
 
 pub mod chart;
 pub mod cli;
+pub mod compare;
 pub mod diagnose;
 pub mod exhaustion;
 pub mod experiments;

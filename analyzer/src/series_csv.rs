@@ -10,7 +10,7 @@
 //! sample.  One file is in memory at a time, 16 bytes a sample.
 
 use crate::stats;
-use crate::verdict::{Blocks, Judgement, Traits, Verdict, judge_block_lives};
+use crate::verdict::{Blocks, Judgement, Traits, Verdict, judge_block_lives, unmarked_restarts};
 use flate2::read::MultiGzDecoder;
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
@@ -154,10 +154,29 @@ impl Series {
         Traits::of_source(source, level)
     }
 
-    /// Judges it.
+    /// Judges it.  Where it names no restart and is no leak as a whole, it is also judged by the lives
+    /// between falls that look like restarts (see [`unmarked_restarts`]).
     #[must_use]
     pub fn judge(&self) -> Judgement {
-        judge_block_lives(&self.lives(), &self.traits())
+        let (lives, traits) = (self.lives(), self.traits());
+        let judgement = judge_block_lives(&lives, &traits);
+        let ([whole], true) = (lives.as_slice(), judgement.verdict != Verdict::Leak) else {
+            return judgement;
+        };
+        let restarts = unmarked_restarts(whole, &self.t_s, &self.value);
+        if restarts.is_empty() {
+            return judgement;
+        }
+        let cut = Self {
+            restarts,
+            ..self.clone()
+        };
+        let by_lives = judge_block_lives(&cut.lives(), &traits);
+        if by_lives.verdict == Verdict::Leak {
+            by_lives
+        } else {
+            judgement
+        }
     }
 }
 

@@ -123,7 +123,7 @@ impl Hunt {
             cast::write_truths(&truth, &self.record(&db, folder, leakers)?)?;
         }
         let out = folder.join("report");
-        report::write(&db, &out, |_| {})?;
+        report::write(&db, None, &out, |_| {})?;
         let json = std::fs::read(out.join("report.json"))?;
         let report = serde_json::from_slice(&json)?;
         let truths = cast::read_truths(&truth)?;

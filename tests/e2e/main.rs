@@ -8,6 +8,7 @@
 
 mod capture;
 mod captures;
+mod comparing;
 mod doctor;
 mod exit_codes;
 mod findings;
@@ -15,6 +16,8 @@ mod full_disk;
 mod import;
 mod leak_lab;
 mod live;
+#[path = "../support/made_up_soak.rs"]
+mod made_up_soak;
 mod names;
 mod probe;
 mod queries;

@@ -137,8 +137,15 @@ pub(crate) const FLOORS: &[Floor] = &[
         "synthetic",
         NAMED,
         Figure::Recall,
+        0.72,
+        "A quarter of these leaks hide below noise, warm-ups or steps.",
+    ),
+    floor(
+        "synthetic",
+        NAMELESS,
+        Figure::Recall,
         0.70,
-        "A third of these leaks hide below noise, warm-ups or steps.",
+        "The same; of the leaks behind restarts a third shows them without being told.",
     ),
     floor(
         "synthetic",

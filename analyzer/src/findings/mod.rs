@@ -20,6 +20,7 @@ pub use attribution::{Attribution, Part};
 pub use sites::CallSite;
 pub use suspects::Suspect;
 
+use crate::compare::{self, Baseline, Beside};
 use crate::experiments::Experiments;
 use crate::ledger::{Ledger, UNACCOUNTED, read_ledgers};
 use crate::load::{Index, Quantity, SeriesKey, SeriesName, judged_series};
@@ -38,6 +39,8 @@ pub struct Judged {
     pub name: SeriesName,
     /// What was found.
     pub judgement: Judgement,
+    /// How that compares with a baseline, where there is one.
+    pub beside: Option<Beside>,
     /// Its course, where it grew.
     curve: Option<Curve>,
     /// It was gone before the recording ended.
@@ -81,6 +84,8 @@ pub struct Analysis {
     pub ledgers: Vec<Option<Ledger>>,
     /// Every judged series that is not constant, in order of source, entity and metric.
     pub judged: Vec<Judged>,
+    /// The series that never change.
+    pub still: Vec<SeriesKey>,
     /// How many series have which verdict, constant ones included.
     pub by_verdict: BTreeMap<Verdict, u64>,
     /// The findings, the worst first.
@@ -127,7 +132,19 @@ impl Analysis {
 ///
 /// # Errors
 /// When the file is damaged.
-pub fn analyse(recording: &Recording, mut progress: impl FnMut(&str)) -> Result<Analysis, Error> {
+pub fn analyse(recording: &Recording, progress: impl FnMut(&str)) -> Result<Analysis, Error> {
+    analyse_beside(recording, None, progress)
+}
+
+/// [`analyse`] with a baseline that weighs with the verdicts (see [`crate::compare`]).
+///
+/// # Errors
+/// When the file is damaged.
+pub fn analyse_beside(
+    recording: &Recording,
+    baseline: Option<&Baseline>,
+    mut progress: impl FnMut(&str),
+) -> Result<Analysis, Error> {
     progress("ticks");
     let index = Index::read(recording)?;
     let experiments = Experiments::read(recording, &index)?;
@@ -160,9 +177,13 @@ pub fn analyse(recording: &Recording, mut progress: impl FnMut(&str)) -> Result<
         lives,
         sites,
         mut by_verdict,
+        still,
         ..
     } = court;
     discovery::control_false_discoveries(&mut judged);
+    if let Some(baseline) = baseline {
+        compare::weigh(&index, &mut judged, baseline);
+    }
     discovery::play_down_negligible(&mut judged);
     for one in &judged {
         *by_verdict.entry(one.judgement.verdict).or_default() += 1;
@@ -181,6 +202,7 @@ pub fn analyse(recording: &Recording, mut progress: impl FnMut(&str)) -> Result<
         index,
         ledgers,
         judged,
+        still,
         by_verdict,
         findings,
         attribution,
@@ -200,6 +222,7 @@ struct Court<'a> {
     lives: Vec<Life>,
     sites: Vec<SiteCurve>,
     by_verdict: BTreeMap<Verdict, u64>,
+    still: Vec<SeriesKey>,
     /// Metrics that are only compared.
     compared: Vec<i64>,
     /// The metric that every process has all its life.
@@ -226,6 +249,7 @@ impl<'a> Court<'a> {
             lives: Vec::new(),
             sites: Vec::new(),
             by_verdict: BTreeMap::new(),
+            still: Vec::new(),
             compared: metrics()
                 .filter(|(_, metric)| metric.trend == Trend::Clue)
                 .map(|(_, metric)| metric.metric)
@@ -243,6 +267,9 @@ impl<'a> Court<'a> {
             if !self.compared.contains(&key.metric) {
                 let verdict = judge_lives(lives, &Traits::default()).verdict;
                 *self.by_verdict.entry(verdict).or_default() += 1;
+                if verdict == Verdict::Steady {
+                    self.still.push(key);
+                }
             }
             return Ok(());
         }
@@ -352,6 +379,7 @@ impl<'a> Court<'a> {
             key,
             name,
             judgement,
+            beside: None,
         });
     }
 }

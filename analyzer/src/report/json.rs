@@ -7,6 +7,7 @@ use std::path::Path;
 use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 
+use super::baseline::{BaselineEntry, BesideEntry, beside_entry};
 use super::diagnoses::{DiagnosisEntry, ExhaustionEntry};
 use super::experiments::ExperimentEntry;
 use super::marks::PhasesEntry;
@@ -27,6 +28,8 @@ pub struct Report {
     pub verdict: &'static str,
     /// What was analysed, by boot.
     pub recordings: Vec<RecordingEntry>,
+    /// The recording that the growth is held against, where one was given.
+    pub baseline: Option<BaselineEntry>,
     /// The findings, the worst first.
     pub findings: Vec<FindingEntry>,
     /// How the memory is used.
@@ -148,6 +151,8 @@ pub struct FindingEntry {
     pub too_early: bool,
     /// What would change the verdict; `None` for a leak.
     pub would_change: Option<String>,
+    /// How its growth compares with the baseline.
+    pub baseline: Option<BesideEntry>,
     /// Why, in words.
     pub why: Vec<String>,
     /// The same as rules with numbers.
@@ -358,6 +363,7 @@ pub(super) fn build(db: &Path, analysis: &Analysis) -> Report {
         format: "memsoak-report/1",
         verdict: analysis.verdict(),
         recordings: recordings(db, index),
+        baseline: None,
         findings,
         ledger: ledger(analysis),
         attribution: attribution(analysis),
@@ -391,6 +397,13 @@ pub(super) fn build(db: &Path, analysis: &Analysis) -> Report {
     }
 }
 
+/// A file's name without its folder, safe to print.
+pub(super) fn file_name(file: &Path) -> String {
+    file.file_name()
+        .map(|name| memsoak_schema::printable(name.as_bytes()))
+        .unwrap_or_default()
+}
+
 fn recordings(db: &Path, index: &Index) -> Vec<RecordingEntry> {
     index
         .boots
@@ -400,10 +413,7 @@ fn recordings(db: &Path, index: &Index) -> Vec<RecordingEntry> {
             let host = index.host(&boot.boot);
             let clock = Clock { index, boot: at };
             RecordingEntry {
-                file: db
-                    .file_name()
-                    .map(|name| memsoak_schema::printable(name.as_bytes()))
-                    .unwrap_or_default(),
+                file: file_name(db),
                 host: host.map(|host| host.name.clone()).unwrap_or_default(),
                 boot_id: boot.boot.boot_id.clone(),
                 kernel: boot.boot.kernel.clone(),
@@ -465,6 +475,7 @@ fn finding_entry(rank: usize, finding: &Finding, analysis: &Analysis) -> Finding
         method: judgement.method,
         too_early: judgement.too_early.is_some(),
         would_change: judgement.would_change.clone(),
+        baseline: head.beside.as_ref().map(beside_entry),
         why: judgement
             .evidence
             .iter()

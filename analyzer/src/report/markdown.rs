@@ -69,6 +69,9 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
             )?;
         }
     }
+    if let Some(baseline) = &report.baseline {
+        writeln!(out, "- {}", baseline.in_words())?;
+    }
     writeln!(out)?;
     if !report.findings.is_empty() {
         findings(out, report)?;

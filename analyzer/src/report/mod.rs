@@ -1,5 +1,6 @@
 //! `memsoak-analyze report`: the report as data, and its forms.
 
+mod baseline;
 mod charts;
 mod diagnoses;
 mod events;
@@ -14,10 +15,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use memsoak_schema::Recording;
 
-use crate::findings::{Analysis, analyse};
+use crate::compare::Baseline;
+use crate::findings::{Analysis, analyse, analyse_beside};
 use crate::ledger::Ledger;
 use crate::load::SeriesKey;
 
+pub use baseline::{BaselineEntry, BesideEntry, Comparison, compare};
 pub use charts::{quantity, quantity_of, rate_words};
 pub use diagnoses::{DiagnosisEntry, ExhaustionEntry};
 pub use experiments::{CacheEntry, CachesEntry, ExperimentEntry, StepEntry, ZoneEntry};
@@ -30,20 +33,29 @@ pub use marks::{PhaseEntry, PhasedEntry, PhasesEntry};
 /// Findings beyond this many get no chart of their own: nobody looks at the 31st.
 const MOST_CHARTS: usize = 30;
 
-/// Analyses a recording and writes report.md, report.json and charts/*.png.
+/// Analyses a recording, beside a baseline where one is given, and writes report.md, report.json
+/// and charts/*.png.
 ///
 /// # Errors
 /// When the recording cannot be read, or the folder cannot be written.
 pub fn write(
     db: &Path,
+    base: Option<&Path>,
     out: &Path,
     mut progress: impl FnMut(&str),
 ) -> anyhow::Result<(Report, Vec<PathBuf>)> {
     let recording = Recording::open(db)?;
-    let analysis = analyse(&recording, &mut progress)?;
+    let baseline = match base {
+        Some(base) => Some(read_baseline(base, &mut progress)?),
+        None => None,
+    };
+    let analysis = analyse_beside(&recording, baseline.as_ref(), &mut progress)?;
     let charts = out.join("charts");
     fs::create_dir_all(&charts).with_context(|| format!("cannot create {}", charts.display()))?;
     let mut report = json::build(db, &analysis);
+    report.baseline = base
+        .zip(baseline.as_ref())
+        .map(|(file, baseline)| baseline::entry(file, baseline, &analysis.index));
     progress("diagnoses");
     diagnoses::add(&recording, &analysis, &mut report)?;
     marks::add(&recording, &analysis, &mut report)?;
@@ -57,6 +69,12 @@ pub fn write(
     }
     paths.extend(written);
     Ok((report, paths))
+}
+
+fn read_baseline(file: &Path, progress: impl FnMut(&str)) -> anyhow::Result<Baseline> {
+    let recording = Recording::open(file)?;
+    let analysis = analyse(&recording, progress)?;
+    Ok(Baseline::of(&recording, &analysis)?)
 }
 
 fn draw_charts(

@@ -1,6 +1,6 @@
 //! The strongest periodic part of a series with a trend.
 
-use super::least_squares::Basis;
+use super::least_squares::{Basis, dot};
 
 /// A sine wave fitted beside a straight line.
 #[derive(Debug, Clone)]
@@ -49,21 +49,15 @@ pub fn harmonic(u: &[f64], y: &[f64]) -> Option<Harmonic> {
     let (mut sin, mut cos): (Vec<f64>, Vec<f64>) = start.into_iter().unzip();
     let last = n as f64 / 4.0;
     let mut cycles = FROM;
-    let mut best: Option<Harmonic> = None;
+    let rest = &line.residuals;
+    let mut best: Option<(f64, f64, [Vec<f64>; 2])> = None;
     while cycles < COARSE_FROM || cycles < last {
-        basis.truncate(2);
-        basis.push(&cos);
-        basis.push(&sin);
-        let fit = basis.fit_from(line.residuals.clone(), 2);
-        if fit.sse < best.as_ref().map_or(line.sse, |b| b.sse) {
-            let (c, s) = (fit.coefficients[2], fit.coefficients[3]);
-            let wave = cos.iter().zip(&sin).map(|(x, y)| c * x + s * y).collect();
-            best = Some(Harmonic {
-                cycles,
-                wave,
-                explained: 1.0 - fit.sse / line.sse,
-                sse: fit.sse,
-            });
+        let (cs, cc, ss) = basis.products(&cos, &sin);
+        let (cr, sr) = (dot(&cos, rest), dot(&sin, rest));
+        let determinant = cc * ss - cs * cs;
+        let explains = (cr * cr * ss - 2.0 * cr * sr * cs + sr * sr * cc) / determinant;
+        if explains > best.as_ref().map_or(0.0, |b| b.0) {
+            best = Some((explains, cycles, [cos.clone(), sin.clone()]));
         }
         let times = if cycles < COARSE_FROM { 1 } else { 2 };
         cycles += FINE * f64::from(times);
@@ -73,7 +67,19 @@ pub fn harmonic(u: &[f64], y: &[f64]) -> Option<Harmonic> {
             }
         }
     }
-    best
+    let (_, cycles, columns) = best?;
+    for column in &columns {
+        basis.push(column);
+    }
+    let fit = basis.fit_from(line.residuals, 2);
+    let [cos, sin] = &columns;
+    let (c, s) = (fit.coefficients[2], fit.coefficients[3]);
+    Some(Harmonic {
+        cycles,
+        wave: cos.iter().zip(sin).map(|(x, y)| c * x + s * y).collect(),
+        explained: 1.0 - fit.sse / line.sse,
+        sse: fit.sse,
+    })
 }
 
 #[cfg(test)]

@@ -66,8 +66,9 @@ impl Basis {
         }
         let left = dot(&rest, &rest).sqrt();
         if left > DEPENDENT * length {
+            let scale = 1.0 / left;
             for x in &mut rest {
-                *x /= left;
+                *x *= scale;
             }
             parts.push(left);
         } else {
@@ -76,6 +77,27 @@ impl Basis {
         }
         self.q.push(rest);
         self.r.push(parts);
+    }
+
+    /// The product of two columns as they are without what the columns so far explain of them, and
+    /// the square of each.  The sums lose the digits that a column shares with those; they serve to
+    /// choose among columns.
+    pub(crate) fn products(&self, a: &[f64], b: &[f64]) -> (f64, f64, f64) {
+        let (mut ab, mut aa, mut bb) = (dot(a, b), dot(a, a), dot(b, b));
+        for q in &self.q {
+            let (along_a, along_b) = (dot(q, a), dot(q, b));
+            ab -= along_a * along_b;
+            aa -= along_a * along_a;
+            bb -= along_b * along_b;
+        }
+        (ab, aa, bb)
+    }
+
+    /// The square of a column as it is without what the columns so far explain of it, like
+    /// [`Basis::products`].
+    pub(crate) fn square(&self, a: &[f64]) -> f64 {
+        let explained: f64 = self.q.iter().map(|q| dot(q, a).powi(2)).sum();
+        dot(a, a) - explained
     }
 
     /// Forgets all but the first `columns` columns.
@@ -149,8 +171,21 @@ impl Basis {
     }
 }
 
+/// The sum of products, of as many as the shorter slice has.  In four sums, as each addition would
+/// wait for the one before in a single one.
 pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(x, y)| x * y).sum()
+    let n = a.len().min(b.len());
+    let (a, b) = (a[..n].chunks_exact(4), b[..n].chunks_exact(4));
+    let rest: f64 = (a.remainder().iter().zip(b.remainder()))
+        .map(|(x, y)| x * y)
+        .sum();
+    let mut sums = [0.0; 4];
+    for (x, y) in a.zip(b) {
+        for lane in 0..4 {
+            sums[lane] += x[lane] * y[lane];
+        }
+    }
+    (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest
 }
 
 fn subtract(from: &mut [f64], direction: &[f64], times: f64) {

@@ -105,21 +105,24 @@ pub struct ShapeFit {
 }
 
 impl ShapeFit {
+    /// The last column of the shape, of two steps the one of the first.
+    fn last_column(&self, u: &[f64]) -> Vec<f64> {
+        u.iter()
+            .map(|u| unit_column(self.shape, self.at, *u))
+            .collect()
+    }
+
     /// The columns of the shape beside the constant.
     fn columns(&self, u: &[f64]) -> Vec<Vec<f64>> {
-        let each = |f: &dyn Fn(f64) -> f64| -> Vec<f64> { u.iter().map(|&x| f(x)).collect() };
-        let after = |at: f64| each(&|x| f64::from(x >= at));
+        let last = self.last_column(u);
         match self.shape {
             Shape::Constant => vec![],
-            Shape::Line => vec![u.to_vec()],
-            Shape::Warmup => vec![each(&|x| saturation(x, self.at))],
-            Shape::Logarithm => vec![each(&|x| (x / self.at).ln_1p())],
-            Shape::WarmupLine => vec![u.to_vec(), each(&|x| saturation(x, self.at))],
-            Shape::Hinge => vec![each(&|x| (x - self.at).max(0.0))],
-            Shape::RampFlat => vec![each(&|x| x.min(self.at))],
-            Shape::Step => vec![after(self.at)],
-            Shape::StepPair => vec![after(self.at), after(self.at_second)],
-            Shape::StepLine => vec![u.to_vec(), after(self.at)],
+            Shape::WarmupLine | Shape::StepLine => vec![u.to_vec(), last],
+            Shape::StepPair => {
+                let second = u.iter().map(|x| f64::from(*x >= self.at_second));
+                vec![last, second.collect()]
+            }
+            _ => vec![last],
         }
     }
 
@@ -164,9 +167,13 @@ const LOGARITHM_TAU: [f64; 6] = [0.002, 0.005, 0.01, 0.02, 0.04, 0.08];
 /// longer, or the line could be part of it.
 const WARMUP_LINE_TAU: [f64; 9] = [0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.065, 0.08, 0.12];
 /// Bends lie at .10, .15, ... of the series: this many for a late onset, one more for a ramp.
-const HINGES: u32 = 13;
+const HINGES: usize = 13;
 /// A level lasts this many points at least; what is shorter is a dip or a spike.
 const LEVEL: usize = 3;
+/// Halvings of the distance between places that are tried: to a sixteenth of it.
+const REFINED: u32 = 4;
+/// A column of size 1 that the others explain but for this is a mix of them.
+const LEAST_SQUARE: f64 = 1e-12;
 const BEND_FROM: f64 = 0.10;
 const BEND_STEP: f64 = 0.05;
 
@@ -214,46 +221,44 @@ pub fn fit_shapes(u: &[f64], y: &[f64]) -> Vec<ShapeFit> {
     fits.push(fill(one(Shape::Constant, 0.0), constant.clone()));
 
     // Shapes with one column beside the constant.
-    let bends = (0..=HINGES).map(|i| BEND_FROM + BEND_STEP * f64::from(i));
-    let single = std::iter::once((Shape::Line, 0.0))
-        .chain(WARMUP_TAU.iter().map(|&tau| (Shape::Warmup, tau)))
-        .chain(LOGARITHM_TAU.iter().map(|&tau| (Shape::Logarithm, tau)))
-        .chain(
-            bends
-                .clone()
-                .take(HINGES as usize)
-                .map(|s| (Shape::Hinge, s)),
-        )
-        .chain(bends.map(|s| (Shape::RampFlat, s)));
-    for (shape, at) in single {
+    let straight = [(Shape::Line, 0.0)];
+    let warmups = WARMUP_TAU.map(|tau| (Shape::Warmup, tau));
+    let logarithms = LOGARITHM_TAU.map(|tau| (Shape::Logarithm, tau));
+    let bend = |i: usize| BEND_FROM + BEND_STEP * i as f64;
+    let hinges: [_; HINGES] = std::array::from_fn(|i| (Shape::Hinge, bend(i)));
+    let ramps: [_; HINGES + 1] = std::array::from_fn(|i| (Shape::RampFlat, bend(i)));
+    let families: [&[(Shape, f64)]; 5] = [&straight, &warmups, &logarithms, &hinges, &ramps];
+    for family in families {
+        let Some((shape, at)) = closest(&flat, u, &constant.residuals, family) else {
+            continue;
+        };
         let candidate = one(shape, at);
-        flat.truncate(1);
-        for column in candidate.columns(u) {
-            flat.push(&column);
-        }
+        flat.push(&candidate.last_column(u));
         let fit = flat.fit_from(constant.residuals.clone(), 1);
-        keep_better(&mut fits, fill(candidate, fit));
+        flat.truncate(1);
+        fits.push(fill(candidate, fit));
     }
 
     // Shapes with a line and one more column.
     let mut line = Basis::constant(n);
     line.push(u);
     let straight = line.fit(&y);
-    let warmups = WARMUP_LINE_TAU.iter().map(|&tau| (Shape::WarmupLine, tau));
-    let steps = (LEVEL..=n - LEVEL).map(|i| (Shape::StepLine, u[i]));
-    for (shape, at) in warmups.chain(steps) {
+    let warmups = WARMUP_LINE_TAU.map(|tau| (Shape::WarmupLine, tau));
+    let steps: Vec<(Shape, f64)> = (LEVEL..=n - LEVEL)
+        .map(|i| (Shape::StepLine, u[i]))
+        .collect();
+    for family in [warmups.as_slice(), &steps] {
+        let Some((shape, at)) = closest(&line, u, &straight.residuals, family) else {
+            continue;
+        };
         let candidate = one(shape, at);
-        line.truncate(2);
-        if let Some(column) = candidate.columns(u).get(1) {
-            line.push(column);
-        }
+        line.push(&candidate.last_column(u));
         let mut fit = line.fit_from(straight.residuals.clone(), 2);
+        line.truncate(2);
         // The line was already taken off, so it comes on top.
         fit.coefficients[0] += straight.coefficients[0];
         fit.coefficients[1] += straight.coefficients[1];
-        if shape == Shape::WarmupLine || fit.coefficients[2] >= 0.0 {
-            keep_better(&mut fits, fill(candidate, fit));
-        }
+        fits.push(fill(candidate, fit));
     }
 
     let sums = Sums::new(&y);
@@ -278,11 +283,71 @@ pub fn fit_shapes(u: &[f64], y: &[f64]) -> Vec<ShapeFit> {
     fits
 }
 
-fn keep_better(fits: &mut Vec<ShapeFit>, new: ShapeFit) {
-    match fits.iter_mut().find(|f| f.shape == new.shape) {
-        Some(old) if new.sse < old.sse => *old = new,
-        Some(_) => {}
-        None => fits.push(new),
+/// Of candidates with one column beside those of `basis` the one that explains most of `rest`, what
+/// these leave of the values; `None` where none may be taken.  Between the neighbours of the best
+/// one the place is refined, or what a coarse one leaves of a clean series would be taken for more.
+fn closest(
+    basis: &Basis,
+    u: &[f64],
+    rest: &[f64],
+    candidates: &[(Shape, f64)],
+) -> Option<(Shape, f64)> {
+    let mut column = Vec::with_capacity(u.len());
+    let mut explains = |shape: Shape, at: f64| {
+        column.clear();
+        column.extend(u.iter().map(|u| unit_column(shape, at, *u)));
+        let along = dot(&column, rest);
+        // A step is one upwards.
+        if shape == Shape::StepLine && along < 0.0 {
+            return -1.0;
+        }
+        along * along / basis.square(&column).max(LEAST_SQUARE)
+    };
+    let mut best = (-1.0, 0);
+    for (i, &(shape, at)) in candidates.iter().enumerate() {
+        let found = explains(shape, at);
+        if found > best.0 {
+            best = (found, i);
+        }
+    }
+    if best.0 < 0.0 {
+        return None;
+    }
+    let (shape, at) = candidates[best.1];
+    if shape == Shape::StepLine {
+        return Some((shape, at));
+    }
+    let neighbour = |i: usize| candidates[i.min(candidates.len() - 1)].1;
+    let (mut low, mut high) = (neighbour(best.1.saturating_sub(1)), neighbour(best.1 + 1));
+    let mut best = (best.0, at);
+    // Each half of the way to either neighbour is looked at in its middle.
+    for _ in 0..REFINED {
+        let (below, above) = (f64::midpoint(low, best.1), f64::midpoint(best.1, high));
+        let found = [
+            (explains(shape, below), below),
+            (explains(shape, above), above),
+        ];
+        if found[0].0 > best.0 {
+            (high, best) = (best.1, found[0]);
+        } else if found[1].0 > best.0 {
+            (low, best) = (best.1, found[1]);
+        } else {
+            (low, high) = (below, above);
+        }
+    }
+    Some((shape, best.1))
+}
+
+/// The last column of a shape at `u`; 0 for a shape without one beside the constant.
+fn unit_column(shape: Shape, at: f64, u: f64) -> f64 {
+    match shape {
+        Shape::Constant => 0.0,
+        Shape::Line => u,
+        Shape::Warmup | Shape::WarmupLine => saturation(u, at),
+        Shape::Logarithm => (u / at).ln_1p(),
+        Shape::Hinge => (u - at).max(0.0),
+        Shape::RampFlat => u.min(at),
+        Shape::Step | Shape::StepPair | Shape::StepLine => f64::from(u >= at),
     }
 }
 

@@ -53,7 +53,7 @@ fn look(blocks: &Blocks, floor: f64, start_up: f64) -> Option<Judgement> {
         .map(|i| Growth::new(&fits[i], blocks, &cleaned, slope));
     let detectable = Detectable::new(blocks, &cleaned, &choice, floor);
     let rest = growth.as_ref().map_or(low, |g| &g.rest[cleaned.from..]);
-    let tests = Tests::new(blocks, rest, growth.as_ref(), cleaned.from);
+    let tests = Tests::new(blocks, &cleaned, rest, growth.as_ref());
     let overall = interval(slope, &[t], low);
     let mut out = Judgement {
         slope_per_s: slope,
@@ -91,19 +91,23 @@ pub(super) struct Tests {
     pub(super) way: Efficiency,
     pub(super) drift: DriftTest,
     pub(super) walk: WalkTest,
+    /// The same of the series as it is, with nothing chosen and nothing taken off but a wave.
+    pub(super) walk_as_is: WalkTest,
     pub(super) ways: Ways,
     /// A straight line in whole steps: largest distance from it and number of steps.
     pub(super) staircase: Option<(f64, f64)>,
 }
 
 impl Tests {
-    fn new(blocks: &Blocks, rest: &[f64], growth: Option<&Growth>, from: usize) -> Self {
+    fn new(blocks: &Blocks, cleaned: &Cleaned, rest: &[f64], growth: Option<&Growth>) -> Self {
+        let from = cleaned.from;
         // A walk is asked of what grows only: a flat start would count as returning to a line.
         let growing = growth.map_or(rest, |g| &g.rest[g.onset..]);
         Self {
             way: stats::efficiency(rest, stats::index_of(r::PARTS, 99)),
             drift: stats::drift_test(rest),
             walk: stats::walk_test(growing),
+            walk_as_is: stats::walk_test(&cleaned.low[from..]),
             ways: Ways::of(&blocks.low[from..]),
             staircase: staircase(&blocks.t_s[from..], &blocks.low[from..]),
         }
@@ -439,6 +443,7 @@ impl Case<'_> {
     fn is_no_walk(&self, growth: &Growth) -> Option<Ruling> {
         let Tests {
             walk,
+            walk_as_is,
             ways,
             staircase,
             ..
@@ -468,9 +473,20 @@ impl Case<'_> {
         } else {
             r::WALK
         };
-        let taken_off = growth.shape == Shape::StepLine || self.cleaned.wave.is_some();
-        let least = if taken_off { r::WALK_TAKEN_OFF } else { onset };
-        let strength = walk.strength();
+        let no_wave = self.cleaned.wave.is_none();
+        let taken_off = growth.shape == Shape::StepLine || !no_wave;
+        let chosen = if taken_off { r::WALK_TAKEN_OFF } else { onset };
+        // What was chosen to suit has to show more than the series as it is, and either will do.
+        let (strength, least) = [(walk_as_is.strength(), r::WALK)]
+            .into_iter()
+            .filter(|_| no_wave)
+            .fold((walk.strength(), chosen), |best, other| {
+                if other.0 / other.1 > best.0 / best.1 {
+                    other
+                } else {
+                    best
+                }
+            });
         let text = format!(
             "{} of what one random walk in a hundred shows by chance, {} are needed",
             percent(strength),

@@ -1,7 +1,9 @@
 //! A series made small: cells while it is read, blocks when it is judged.
 
+use std::borrow::Cow;
+
 use super::rules;
-use crate::stats;
+use crate::stats::{self, Order};
 
 /// A series has at most this many cells.
 pub const MAX_CELLS: usize = 240;
@@ -61,8 +63,18 @@ pub struct Blocks {
     pub max: f64,
 }
 
-/// Finite samples in ascending time, the first of those at the same time.
-fn clean(t: &[f64], v: &[f64]) -> (Vec<f64>, Vec<f64>) {
+/// Finite samples in ascending time, the first of those at the same time; as they are where they
+/// are so already.
+fn clean<'a>(t: &'a [f64], v: &'a [f64]) -> (Cow<'a, [f64]>, Cow<'a, [f64]>) {
+    let n = t.len().min(v.len());
+    let (t, v) = (&t[..n], &v[..n]);
+    // All are looked at, as that is faster than to stop at the first.
+    let later = t.get(1..).unwrap_or_default();
+    let ascending = t.iter().zip(later).fold(true, |yes, (a, b)| yes & (b > a));
+    let finite = |x: &[f64]| x.iter().fold(true, |yes, x| yes & x.is_finite());
+    if ascending && finite(t) && finite(v) {
+        return (Cow::Borrowed(t), Cow::Borrowed(v));
+    }
     let mut pairs: Vec<(f64, f64)> = t
         .iter()
         .copied()
@@ -73,7 +85,8 @@ fn clean(t: &[f64], v: &[f64]) -> (Vec<f64>, Vec<f64>) {
         pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
         pairs.dedup_by(|later, kept| stats::same(later.0, kept.0));
     }
-    pairs.into_iter().unzip()
+    let (t, v): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
+    (Cow::Owned(t), Cow::Owned(v))
 }
 
 /// Splits ascending times into `count` stretches of equal length and calls back with the range
@@ -102,26 +115,19 @@ struct Summary {
 }
 
 fn summarise(v: &[f64]) -> Summary {
-    let quantum = v
-        .windows(2)
-        .map(|w| (w[1] - w[0]).abs())
-        .filter(|d| *d > 0.0)
-        .fold(f64::INFINITY, f64::min);
+    let (min, max) = stats::extremes(v);
+    let quantum = stats::least_step(v);
     Summary {
         quantum: if quantum.is_finite() { quantum } else { 0.0 },
-        min: v.iter().copied().fold(f64::INFINITY, f64::min),
-        max: v.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        min,
+        max,
     }
 }
 
-fn low_and_median(v: &[f64], sorted: &mut Vec<f64>) -> (f64, f64) {
-    sorted.clear();
-    sorted.extend_from_slice(v);
-    sorted.sort_unstable_by(f64::total_cmp);
-    (
-        stats::quantile_sorted(sorted, rules::ENVELOPE),
-        stats::quantile_sorted(sorted, 0.5),
-    )
+/// The two quantiles that stand for a stretch of samples.
+fn low_and_median(v: &[f64], order: &mut Order) -> (f64, f64) {
+    let [low, median] = order.quantiles(v, [rules::ENVELOPE, 0.5]);
+    (low, median)
 }
 
 fn block_count(n: u64) -> usize {
@@ -167,14 +173,14 @@ impl Cells {
         };
         if n <= MAX_CELLS {
             cells.samples = vec![1; n];
-            cells.low.clone_from(&v);
-            cells.median = v;
-            cells.t_s = t;
+            cells.low = v.to_vec();
+            cells.median = v.into_owned();
+            cells.t_s = t.into_owned();
             return cells;
         }
-        let mut sorted = Vec::new();
+        let mut order = Order::default();
         equal_time(&t, start, end, MAX_CELLS, |from, to| {
-            let (low, median) = low_and_median(&v[from..to], &mut sorted);
+            let (low, median) = low_and_median(&v[from..to], &mut order);
             cells.t_s.push(stats::mean(&t[from..to]));
             cells.low.push(low);
             cells.median.push(median);
@@ -208,10 +214,10 @@ impl Blocks {
             ..Self::default()
         };
         if max > min && n as f64 >= rules::MIN_SAMPLES {
-            let mut sorted = Vec::new();
+            let mut order = Order::default();
             let count = stretches(&t, start, end, blocks.n);
             equal_time(&t, start, end, count, |from, to| {
-                let (low, median) = low_and_median(&v[from..to], &mut sorted);
+                let (low, median) = low_and_median(&v[from..to], &mut order);
                 blocks.t_s.push(stats::mean(&t[from..to]));
                 blocks.low.push(low);
                 blocks.median.push(median);
@@ -245,7 +251,7 @@ impl Blocks {
         if cells.max <= cells.min || (cells.n as f64) < rules::MIN_SAMPLES {
             return blocks;
         }
-        let (mut pool, mut sorted) = (Vec::new(), Vec::new());
+        let (mut pool, mut order) = (Vec::new(), Order::default());
         let mut add = |from: usize, to: usize| {
             let weights = || cells.samples[from..to].iter().map(|s| f64::from(*s));
             let samples = weights().sum::<f64>().max(1.0);
@@ -254,7 +260,7 @@ impl Blocks {
             for i in from..to {
                 unfold(cells.low[i], cells.median[i], cells.samples[i], &mut pool);
             }
-            let (low, median) = low_and_median(&pool, &mut sorted);
+            let (low, median) = low_and_median(&pool, &mut order);
             blocks.t_s.push(time / samples);
             blocks.low.push(low);
             blocks.median.push(median);

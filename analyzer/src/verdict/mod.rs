@@ -14,6 +14,7 @@ mod clean;
 mod hints;
 mod lives;
 mod outcome;
+mod restarts;
 mod rules;
 mod smallest;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod words;
 
 pub use cells::{Blocks, Cells, MAX_CELLS};
 pub use lives::{judge, judge_block_lives, judge_blocks, judge_lives};
+pub use restarts::unmarked_restarts;
 pub use rules::{RULES, Rule};
 
 use serde::Serialize;

@@ -107,6 +107,16 @@ rules! {
         "What comes after a step or fill is judged alone where it is this share of the time; less is too short to tell.";
     LONGER_RUN = 2.0, "longer_run",
         "A run twice as long tells growth that ends from growth that does not: the former bends by its own size, and noise halves.";
+    RESTART_FALL = 0.25, "restart_fall",
+        "A fall of this share of the range or more, at once and back to the start, may be a restart.";
+    RESTART_NOISE = 5.0, "restart_noise",
+        "It has to be this many times the scatter from sample to sample: noise does not do that in a million samples.";
+    RESTART_START = 0.15, "restart_start",
+        "Within this share of the range of the first level it is back at the start; start-up differs by some.";
+    RESTART_PACE = 1.5, "restart_pace",
+        "A program leaks at one pace after each restart: its lives differ by no more than this factor.";
+    RESTART_TOPS = 0.25, "restart_tops",
+        "Tops that differ by less than this share are a level that something is held under, a collector's or a cache's.";
     HALF_THE_PLAN = 0.5, "half_the_plan",
         "Until this share of the planned time is over a growth may be a warm-up: no method tells them apart, so it is a suspect.";
     GIVEN_BACK = 0.9, "given_back",

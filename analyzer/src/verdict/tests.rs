@@ -67,7 +67,7 @@ fn the_reference_implementation_agrees() {
             "late",
             judged(12.0, |h| 100.0 * MIB + 3.0 * MIB * (h - 5.0).max(0.0)),
             Verdict::Leak,
-            3_146_691.764_705_882_4,
+            3_149_898.472_727_271_7,
             8.232_683_685_563_595e-6,
         ),
         (
