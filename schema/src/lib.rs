@@ -2,15 +2,19 @@
 
 mod beside;
 mod catalogue;
+mod digest;
 mod error;
 mod facts;
 mod file;
+mod guard;
 mod issue;
 mod reader;
 mod rows;
 mod run;
+mod salvage;
 mod spec;
 mod sql;
+mod verify;
 mod writer;
 
 pub use beside::{copy, mark};
@@ -23,5 +27,7 @@ pub use file::newest_version;
 pub use issue::Issue;
 pub use reader::{Recording, printable};
 pub use rows::{Happening, Label, RowRef, Rows, Value};
+pub use verify::Damage;
+pub use salvage::{Salvaged, SalvagedSource, Stretch, salvage};
 pub use spec::{Kind, MetricSpec, Shape, Spec, Status, Trend, Unit};
 pub use writer::Writer;
