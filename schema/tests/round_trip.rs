@@ -432,7 +432,7 @@ fn what_happened_comes_back_with_its_details_and_its_own_time() {
     assert_eq!(events[0].source.as_deref(), Some("swaps"));
 }
 
-/// The third migration only adds tables.
+/// The migrations after the second only add tables, and columns of samples.
 #[test]
 fn a_file_of_the_format_before_is_read_as_it_is_and_migrated_by_a_recorder() {
     let dir = tempfile::tempdir().unwrap();
@@ -447,7 +447,9 @@ fn a_file_of_the_format_before_is_read_as_it_is_and_migrated_by_a_recorder() {
     set_version(
         "DROP VIEW shm_at; DROP VIEW sysvshm_at; DROP VIEW tmpfs_at; DROP VIEW modules_at;
          DROP VIEW cgroup_at; DROP TABLE shm; DROP TABLE sysvshm; DROP TABLE tmpfs;
-         DROP TABLE modules; DROP TABLE cgroup; PRAGMA user_version = 2;",
+         DROP TABLE modules; DROP TABLE cgroup;
+         ALTER TABLE sample DROP COLUMN stored; ALTER TABLE sample DROP COLUMN digest;
+         PRAGMA user_version = 2;",
     );
     assert_eq!(scalars(&Recording::open(&path).unwrap()), [(1, 10.0)]);
     drop(Writer::open(&path).unwrap());

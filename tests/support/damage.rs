@@ -133,7 +133,7 @@ impl Original {
         let mut copy = self.later.clone();
         let pages = copy.len() / PAGE;
         let shared = self.earlier.len() / PAGE;
-        let mut put_earlier = |copy: &mut Vec<u8>, page: usize| {
+        let put_earlier = |copy: &mut Vec<u8>, page: usize| {
             let at = page * PAGE..(page + 1) * PAGE;
             copy[at.clone()].copy_from_slice(&self.earlier[at]);
         };

@@ -113,7 +113,7 @@ pub fn salvage(from: &Path, to: &Path, scrub: bool) -> Result<Salvaged, Error> {
 fn fill(from: &Path, pages: &Pages, to: &Path, scrub: bool) -> Result<Salvaged, Error> {
     let what = "writing what is left";
     let connection = file::open_to_write(to, Durability::WhenClosed)?;
-    let mut kinds = Kinds::of_tables(&connection).context(to, what)?;
+    let mut kinds = Kinds::of_formats().context(to, what)?;
     let mut places = Places::find(pages);
     let mut salvaged = Salvaged {
         format: pages.version,

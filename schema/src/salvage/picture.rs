@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn rows_whose_sample_is_lost_are_vouched_for_by_the_next() {
-        let mut picture = Picture::new(vec![column("value")], true);
+        let mut picture = super::Picture::new(vec![column("value")], true);
         let kept: Vec<_> = story()
             .iter()
             .enumerate()

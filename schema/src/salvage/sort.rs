@@ -1,13 +1,13 @@
 //! Which table the rows of a page are of. The tree that would say so is the first thing to be
 //! damaged, so they are known by their shape, and by what their keys name.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use super::leaf::{self, Cells};
 use super::pages::Pages;
+use crate::file;
 use crate::verify::stored_columns;
 use crate::writer::WHAT_BITS;
 
@@ -166,8 +166,8 @@ impl Places {
 /// What is known of the tables of ticks: by the catalogue of the damaged file, and the new file.
 #[derive(Debug, Default)]
 pub(super) struct Kinds {
-    /// Tables of entities with the number of their columns, the key among them.
-    pub(super) tables: Vec<(String, usize)>,
+    /// Tables of entities with the numbers of columns that they have had, the key among them.
+    pub(super) tables: BTreeMap<String, BTreeSet<usize>>,
     /// Names of the sources by number.
     pub(super) sources: HashMap<i64, String>,
     /// The source of each metric.
@@ -177,21 +177,24 @@ pub(super) struct Kinds {
 }
 
 impl Kinds {
-    /// The tables that a fresh file has.
-    pub(super) fn of_tables(connection: &Connection) -> rusqlite::Result<Self> {
+    /// The tables of every format there has been: a column that was added stands in later rows only.
+    pub(super) fn of_formats() -> rusqlite::Result<Self> {
         let mut kinds = Self::default();
-        let mut statement =
-            connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
-        let names: Vec<String> = statement
-            .query_map([], |row| row.get(0))?
-            .collect::<rusqlite::Result<_>>()?;
-        for name in names {
-            let of_ticks = !CATALOGUE.iter().any(|(table, _)| *table == name)
-                && name != "sample"
-                && name != "scalar";
-            if of_ticks {
-                let columns = stored_columns(connection, &name)?.len() + 1;
-                kinds.tables.push((name, columns));
+        for version in 1..=file::newest_version() {
+            let connection = file::in_memory(version)?;
+            let mut statement =
+                connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
+            let names: Vec<String> = statement
+                .query_map([], |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
+            for name in names {
+                let of_ticks = !CATALOGUE.iter().any(|(table, _)| *table == name)
+                    && name != "sample"
+                    && name != "scalar";
+                if of_ticks {
+                    let columns = stored_columns(&connection, &name)?.len() + 1;
+                    kinds.tables.entry(name).or_default().insert(columns);
+                }
             }
         }
         Ok(kinds)
@@ -214,7 +217,7 @@ impl Kinds {
             }
         }
         let named = self.table_of_entity(what);
-        for (table, _) in &self.tables {
+        for table in self.tables.keys() {
             if self.can_be(table, rowid, columns) {
                 each(table, named == Some(table));
             }
@@ -245,14 +248,10 @@ impl Kinds {
                     && matches!(columns[1], Value::Integer(_) | Value::Real(_) | Value::Null)
             }
             _ => {
-                let Some((_, width)) = self.tables.iter().find(|(name, _)| name == table) else {
-                    return false;
-                };
-                // A column that a later format has added is not in older rows.
-                let shaped = match self.table_of_entity(what) {
-                    Some(named) => named == table && (2..=*width).contains(&columns.len()),
-                    None => *width == columns.len(),
-                };
+                let named = self.table_of_entity(what);
+                let widths = self.tables.get(table);
+                let shaped = widths.is_some_and(|widths| widths.contains(&columns.len()))
+                    && named.is_none_or(|named| named == table);
                 shaped && numbers(columns)
             }
         }

@@ -95,7 +95,7 @@ pub(super) fn write(
         stretches: Vec::new(),
     };
     for (source, name) in &kinds.sources {
-        let table = kinds.tables.iter().find(|(table, _)| table == name);
+        let table = kinds.tables.get_key_value(name);
         let table = table.map_or("scalar", |(table, _)| table.as_str());
         if table != "scalar" {
             entities.push((*source, of_table(table)));
