@@ -1,5 +1,6 @@
 //! The file: its identity, its migrations, and how it is opened.
 
+use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -148,9 +149,17 @@ pub(crate) fn open_beside(path: &Path) -> Result<Connection, Error> {
     Ok(connection)
 }
 
+/// A recording that is open for reading.
+pub(crate) struct ToRead {
+    pub(crate) connection: Connection,
+    pub(crate) budget: Budget,
+    /// The tables of its format.
+    pub(crate) tables: HashSet<String>,
+}
+
 /// Opens a recording to read it. A copy of the .db alone is opened as it is, so that nothing is
 /// created beside it; with its log beside it the log is read too.
-pub(crate) fn open_to_read(path: &Path) -> Result<(Connection, Budget), Error> {
+pub(crate) fn open_to_read(path: &Path) -> Result<ToRead, Error> {
     let open_error = |source| Error::Open {
         path: path.to_owned(),
         source,
@@ -187,8 +196,12 @@ pub(crate) fn open_to_read(path: &Path) -> Result<(Connection, Budget), Error> {
         Budget::set(&mut connection, file_bytes)
     })()
     .context(path, "setting up the file")?;
-    guard::check_tables(&connection, path, version)?;
-    Ok((connection, budget))
+    let tables = guard::check_tables(&connection, path, version)?;
+    Ok(ToRead {
+        connection,
+        budget,
+        tables,
+    })
 }
 
 /// An empty recording of a format.

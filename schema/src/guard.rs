@@ -1,6 +1,6 @@
 //! A recording is hostile input: what SQLite may spend on one, and that its tables are ours.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -97,17 +97,19 @@ fn objects(connection: &Connection) -> rusqlite::Result<Objects> {
     found.collect()
 }
 
-/// Names of the tables of a format. What else somebody has put into a file, such as an index of his
+/// Names of the tables of a format, which are all that is read. What else somebody has put into a file, such as an index of his
 /// own, is left alone; what bears the name of one of ours must be ours, word for word: a table that
 /// is a view, or computes its columns, would run what a stranger wrote.
-pub(crate) fn check_tables(connection: &Connection, path: &Path, version: u32) -> Result<(), Error> {
+pub(crate) fn check_tables(connection: &Connection, path: &Path, version: u32) -> Result<HashSet<String>, Error> {
     let what = "reading the schema";
     let found = objects(connection).context(path, what)?;
     let fresh = file::in_memory(version).context(path, what)?;
     let mut known = objects(&fresh).context(path, what)?;
+    let tables = known.iter().filter(|(_, (kind, _))| kind == "table");
+    let tables = tables.map(|(name, _)| name.clone()).collect();
     known.retain(|name, ours| found.get(name).is_some_and(|theirs| theirs != ours));
     match known.into_keys().min() {
-        None => Ok(()),
+        None => Ok(tables),
         Some(name) => Err(Error::Damaged {
             path: path.to_owned(),
             what: format!("{name} is not as file format {version} has it"),

@@ -1,7 +1,7 @@
 //! The door through which a recording is read: its catalogue, and its rows as a stream.
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +27,7 @@ pub struct Recording {
     pub(crate) connection: Connection,
     pub(crate) path: PathBuf,
     pub(crate) budget: Budget,
+    tables: HashSet<String>,
     damage: OnceCell<Damage>,
 }
 
@@ -104,11 +105,12 @@ impl Recording {
     /// # Errors
     /// When the file cannot be opened, is no recording, or is of another format.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let (connection, budget) = file::open_to_read(path)?;
+        let open = file::open_to_read(path)?;
         Ok(Self {
-            connection,
+            connection: open.connection,
             path: path.to_owned(),
-            budget,
+            budget: open.budget,
+            tables: open.tables,
             damage: OnceCell::new(),
         })
     }
@@ -308,6 +310,10 @@ impl Recording {
         )?;
         for source in &sources {
             self.identifier(&source.name)?;
+            // What else a file holds under the name of a source is not read.
+            if source.has_entities && !self.tables.contains(&source.name) {
+                return Err(self.not_in_catalogue(&source.name));
+            }
         }
         let metrics = self.list(
             "reading the metrics",
@@ -538,6 +544,9 @@ impl Recording {
         mut each: impl FnMut(i64, i64, &[f64]),
     ) -> Result<(), Error> {
         let table = self.identifier(&source.name)?;
+        if !self.tables.contains(table) {
+            return Err(self.not_in_catalogue(table));
+        }
         let columns = metrics
             .iter()
             .map(|metric| self.identifier(&metric.name))
@@ -581,7 +590,7 @@ impl Recording {
     }
 
     /// Names of tables and columns come out of the file; they are lower-case words or refused.
-    pub(crate) fn identifier<'a>(&self, name: &'a str) -> Result<&'a str, Error> {
+    fn identifier<'a>(&self, name: &'a str) -> Result<&'a str, Error> {
         let is_word = !name.is_empty()
             && name.len() <= 64
             && name.starts_with(|c: char| c.is_ascii_lowercase())
@@ -591,10 +600,14 @@ impl Recording {
         if is_word {
             Ok(name)
         } else {
-            Err(Error::Catalogue {
-                path: self.path.clone(),
-                what: printable(name.as_bytes().get(..64).unwrap_or(name.as_bytes())),
-            })
+            Err(self.not_in_catalogue(name))
+        }
+    }
+
+    fn not_in_catalogue(&self, name: &str) -> Error {
+        Error::Catalogue {
+            path: self.path.clone(),
+            what: printable(name.as_bytes().get(..64).unwrap_or(name.as_bytes())),
         }
     }
 }

@@ -80,9 +80,6 @@ impl Damage {
             return Ok(Self::default());
         }
         let sources = recording.sources()?;
-        for source in sources.iter().filter(|source| source.has_entities) {
-            recording.identifier(&source.name)?;
-        }
         recording.budget.begin();
         find(&recording.connection, &sources).context(&recording.path, "checking the rows")
     }

@@ -124,12 +124,9 @@ impl Cell {
             return record(local);
         };
         let mut payload = local.to_vec();
-        let mut next = overflow;
         let mut more = Vec::new();
-        while payload.len() < self.payload_bytes && (2..=pages.count()).contains(&next) {
-            if pages.read(next, &mut more).is_err() {
-                break;
-            }
+        let mut next = overflow;
+        while payload.len() < self.payload_bytes && pages.read_further(next, &mut more).is_some() {
             next = be32(&more, 0)?;
             let want = (self.payload_bytes - payload.len()).min(pages.page_bytes() - 4);
             payload.extend_from_slice(more.get(4..4 + want)?);

@@ -117,7 +117,7 @@ fn fill(from: &Path, pages: &Pages, to: &Path, scrub: bool) -> Result<Salvaged, 
     let mut places = Places::find(pages);
     let mut salvaged = Salvaged {
         format: pages.version,
-        pages: (u64::from(pages.count()), pages.claimed.map(u64::from)),
+        pages: (pages.count(), pages.claimed.map(u64::from)),
         ..Salvaged::default()
     };
     connection.execute_batch("BEGIN").context(to, what)?;

@@ -3,7 +3,8 @@
 //!
 //! <https://www.sqlite.org/fileformat2.html>, sections 1.2 to 1.6 and 4.
 
-use std::collections::HashMap;
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -28,7 +29,9 @@ pub(super) struct Pages {
     page_bytes: usize,
     count: u32,
     log: Option<File>,
-    in_log: HashMap<u32, u64>,
+    in_log: BTreeMap<u32, u64>,
+    /// Bytes of further pages of long rows that may still be read: many rows can name the same ones.
+    left: Cell<u64>,
     /// `user_version`, where the header is one.
     pub(super) version: Option<u32>,
     /// How many pages the header says there are, where it says so.
@@ -48,7 +51,8 @@ impl Pages {
             page_bytes: USUAL_PAGE_BYTES,
             count: 0,
             log,
-            in_log: HashMap::new(),
+            in_log: BTreeMap::new(),
+            left: Cell::new((64 << 20) + 16 * bytes),
             version: None,
             claimed: None,
         };
@@ -56,9 +60,6 @@ impl Pages {
         let of_file = bytes.div_ceil(pages.page_bytes as u64);
         pages.count = u32::try_from(of_file).unwrap_or(u32::MAX);
         pages.read_log()?;
-        if let Some(last) = pages.in_log.keys().max() {
-            pages.count = pages.count.max(*last);
-        }
         let mut first = Vec::new();
         pages.read(1, &mut first)?;
         if first.starts_with(HEADER) {
@@ -69,8 +70,29 @@ impl Pages {
     }
 
     /// How many pages there are.
-    pub(super) fn count(&self) -> u32 {
-        self.count
+    pub(super) fn count(&self) -> u64 {
+        u64::from(self.count) + self.beyond().count() as u64
+    }
+
+    /// The pages: those of the file, and those that only the log has.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
+        (1..=self.count).chain(self.beyond())
+    }
+
+    fn beyond(&self) -> impl Iterator<Item = u32> + '_ {
+        let from = self.count.saturating_add(1);
+        self.in_log.range(from..).map(|(number, _)| *number)
+    }
+
+    /// Reads a further page of a long row; `None` where there is none, or too many were read.
+    pub(super) fn read_further(&self, number: u32, page: &mut Vec<u8>) -> Option<()> {
+        let is_there = (2..=self.count).contains(&number) || self.in_log.contains_key(&number);
+        let left = self.left.get().checked_sub(self.page_bytes as u64)?;
+        if !is_there {
+            return None;
+        }
+        self.left.set(left);
+        self.read(number, page).ok()
     }
 
     pub(super) fn page_bytes(&self) -> usize {

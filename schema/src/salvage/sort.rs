@@ -85,7 +85,7 @@ impl Places {
     pub(super) fn find(pages: &Pages) -> Self {
         let mut places = Self::default();
         let mut page = Vec::new();
-        for number in 1..=pages.count() {
+        for number in pages.numbers() {
             let (rows, bad, of_index) = rows(pages, number, &mut page);
             let Some((first, _)) = rows.first() else {
                 // What is no page of rows at all is told by what the samples lack.
