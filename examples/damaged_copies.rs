@@ -9,7 +9,10 @@
 //! so, or refused a copy without saying what helps.
 
 #![allow(clippy::print_stdout, reason = "an example talks to people")]
-#![allow(clippy::cast_precision_loss, reason = "shares, shown with three digits")]
+#![allow(
+    clippy::cast_precision_loss,
+    reason = "shares, shown with three digits"
+)]
 
 #[path = "../tests/support/damage.rs"]
 mod damage;
@@ -82,7 +85,11 @@ fn main() -> anyhow::Result<ExitCode> {
         let panics: usize = all.iter().map(|one| one.panics.len()).sum();
         let speechless: usize = all.iter().map(|one| one.speechless.len()).sum();
         faults += wrong + panics + speechless;
-        let slowest = all.iter().map(|one| one.longest).max().unwrap_or(Duration::ZERO);
+        let slowest = all
+            .iter()
+            .map(|one| one.longest)
+            .max()
+            .unwrap_or(Duration::ZERO);
         println!(
             "| {kind:?} | {} | {:.1} % | {:.1} % | {:.1} % | {:.1} % | {:.1} % | {wrong} | {panics} | {:.1} s |",
             all.len(),

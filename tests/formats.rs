@@ -60,7 +60,10 @@ fn older_recordings_are_read_and_too_old_ones_refused_with_a_sentence() {
             let refused = opened.map(drop).unwrap_err();
             assert!(matches!(refused, Error::Older { found, .. } if found == version));
             let said = refused.to_string();
-            assert!(said.contains("continue it with memsoak-record once"), "{said}");
+            assert!(
+                said.contains("continue it with memsoak-record once"),
+                "{said}"
+            );
             continue;
         }
         let recording = opened.unwrap();
@@ -113,7 +116,11 @@ fn older_recordings_are_salvaged_into_the_newest_format() {
     for (version, path) in fixtures().split_off(&OLDEST_READ) {
         let out = folder.path().join(format!("{version}.db"));
         let told = salvage(&path, &out, false).unwrap();
-        assert_eq!((told.ticks, told.rows_unreadable), (10, 0), "format {version}");
+        assert_eq!(
+            (told.ticks, told.rows_unreadable),
+            (10, 0),
+            "format {version}"
+        );
         let kept: u64 = told.sources.iter().map(|source| source.samples).sum();
         assert!(kept >= 31, "format {version}: {told:?}");
         let salvaged = Recording::open(&out).unwrap();

@@ -169,7 +169,11 @@ fn sql_stands_in_the_schema() {
     // The parsers' test compares the columns of each source with the migration's text.
     assert_eq!(
         with,
-        ["recorder/tests/parsers.rs", "tests/formats.rs", "tests/support/mod.rs"]
+        [
+            "recorder/tests/parsers.rs",
+            "tests/formats.rs",
+            "tests/support/mod.rs"
+        ]
     );
 }
 

@@ -9,7 +9,9 @@ use memsoak_record::source::{Parse, SOURCES};
 use memsoak_schema::{Rows, printable};
 
 fuzz_target!(|data: &[u8]| {
-    let [which, file, text @ ..] = data else { return };
+    let [which, file, text @ ..] = data else {
+        return;
+    };
     let parsers: Vec<(Parse, usize)> = SOURCES
         .iter()
         .filter_map(|source| Some((source.parse()?, source.spec.paths.len())))

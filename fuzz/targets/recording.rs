@@ -19,7 +19,11 @@ fn folder() -> &'static PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let shared = PathBuf::from("/dev/shm");
-        let base = if shared.is_dir() { shared } else { std::env::temp_dir() };
+        let base = if shared.is_dir() {
+            shared
+        } else {
+            std::env::temp_dir()
+        };
         let folder = base.join(format!("memsoak-fuzz-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder for the files");
         folder

@@ -198,8 +198,14 @@ mod tests {
         }
         for other in [
             Stamp { status: 1, ..STAMP },
-            Stamp { keyframe: false, ..STAMP },
-            Stamp { boottime_us: 1_000_001, ..STAMP },
+            Stamp {
+                keyframe: false,
+                ..STAMP
+            },
+            Stamp {
+                boottime_us: 1_000_001,
+                ..STAMP
+            },
         ] {
             assert_ne!(sealed, whole.seal(other));
         }
@@ -213,7 +219,11 @@ mod tests {
         let mut rows = Digest::default();
         row(&mut rows, 2, &[ValueRef::Integer(6)]);
         sum.join(rows);
-        let later = Stamp { id: 8 << 24 | 3, keyframe: false, ..STAMP };
+        let later = Stamp {
+            id: 8 << 24 | 3,
+            keyframe: false,
+            ..STAMP
+        };
         assert_eq!(step(before, (sum.seal(later), later)), Lanes::of(rows));
     }
 }

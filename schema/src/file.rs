@@ -252,7 +252,9 @@ fn check_identity(connection: &Connection, path: &Path) -> Result<u32, Error> {
     let id: i64 = connection
         .pragma_query_value(None, "application_id", |row| row.get(0))
         .map_err(|source| match source.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::NotADatabase) => not_one(format!("it is no SQLite file; of a damaged recording {SALVAGE}")),
+            Some(rusqlite::ErrorCode::NotADatabase) => not_one(format!(
+                "it is no SQLite file; of a damaged recording {SALVAGE}"
+            )),
             _ => Error::Sqlite {
                 path: path.to_owned(),
                 what: "reading the header",

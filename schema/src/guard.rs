@@ -52,9 +52,7 @@ impl Budget {
         let of_handler = Arc::clone(&left);
         connection.progress_handler(
             STEPS_AT_ONCE,
-            Some(move || {
-                of_handler.fetch_sub(i64::from(STEPS_AT_ONCE), Ordering::Relaxed) <= 0
-            }),
+            Some(move || of_handler.fetch_sub(i64::from(STEPS_AT_ONCE), Ordering::Relaxed) <= 0),
         )?;
         Ok(Self {
             steps,
@@ -91,16 +89,18 @@ type Objects = HashMap<String, (String, String)>;
 fn objects(connection: &Connection) -> rusqlite::Result<Objects> {
     let mut statement = connection
         .prepare("SELECT name, type, sql FROM sqlite_schema WHERE sql IS NOT NULL LIMIT 10000")?;
-    let found = statement.query_map([], |row| {
-        Ok((row.get(0)?, (row.get(1)?, row.get(2)?)))
-    })?;
+    let found = statement.query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?;
     found.collect()
 }
 
 /// Names of the tables of a format, which are all that is read. What else somebody has put into a file, such as an index of his
 /// own, is left alone; what bears the name of one of ours must be ours, word for word: a table that
 /// is a view, or computes its columns, would run what a stranger wrote.
-pub(crate) fn check_tables(connection: &Connection, path: &Path, version: u32) -> Result<HashSet<String>, Error> {
+pub(crate) fn check_tables(
+    connection: &Connection,
+    path: &Path,
+    version: u32,
+) -> Result<HashSet<String>, Error> {
     let what = "reading the schema";
     let found = objects(connection).context(path, what)?;
     let fresh = file::in_memory(version).context(path, what)?;

@@ -27,7 +27,7 @@ pub use file::newest_version;
 pub use issue::Issue;
 pub use reader::{Recording, printable};
 pub use rows::{Happening, Label, RowRef, Rows, Value};
-pub use verify::Damage;
 pub use salvage::{Salvaged, SalvagedSource, Stretch, salvage};
 pub use spec::{Kind, MetricSpec, Shape, Spec, Status, Trend, Unit};
+pub use verify::Damage;
 pub use writer::Writer;

@@ -74,8 +74,8 @@ impl Damage {
     }
 
     pub(crate) fn find(recording: &Recording) -> Result<Self, Error> {
-        let known = has_digest(&recording.connection)
-            .context(&recording.path, "reading the schema")?;
+        let known =
+            has_digest(&recording.connection).context(&recording.path, "reading the schema")?;
         if !known {
             return Ok(Self::default());
         }
@@ -97,10 +97,15 @@ impl DamageCursor<'_> {
             return false;
         };
         let at = self.at.entry(source).or_insert(0);
-        while stretches.get(*at).is_some_and(|stretch| *stretch.end() < tick) {
+        while stretches
+            .get(*at)
+            .is_some_and(|stretch| *stretch.end() < tick)
+        {
             *at += 1;
         }
-        stretches.get(*at).is_some_and(|stretch| stretch.contains(&tick))
+        stretches
+            .get(*at)
+            .is_some_and(|stretch| stretch.contains(&tick))
     }
 }
 
@@ -117,7 +122,10 @@ impl Check {
     /// fits, and nothing was lost since the last full picture.
     pub(crate) fn sample(&mut self, stamp: Stamp, rows: Digest, digest: Option<i64>) -> bool {
         if stamp.keyframe {
-            *self = Self { since_keyframe: true, ..Self::default() };
+            *self = Self {
+                since_keyframe: true,
+                ..Self::default()
+            };
         }
         self.sum.join(rows);
         if let Some(digest) = digest.filter(|_| self.since_keyframe) {
@@ -144,7 +152,10 @@ fn has_digest(connection: &Connection) -> rusqlite::Result<bool> {
 }
 
 /// The columns of a table that are stored, in order, after its key.
-pub(crate) fn stored_columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
+pub(crate) fn stored_columns(
+    connection: &Connection,
+    table: &str,
+) -> rusqlite::Result<Vec<String>> {
     connection
         .prepare("SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0 AND pk = 0 ORDER BY cid")?
         .query_map([table], |row| row.get(0))?

@@ -128,7 +128,9 @@ fn tables_that_are_not_ours_are_not_read() {
     for (what, sql) in [
         (
             "a view in the place of a table",
-            format!("DROP TABLE reason; CREATE VIEW reason AS {endless} SELECT i AS reason, i AS text FROM n;"),
+            format!(
+                "DROP TABLE reason; CREATE VIEW reason AS {endless} SELECT i AS reason, i AS text FROM n;"
+            ),
         ),
         (
             "a column that computes",
@@ -138,7 +140,9 @@ fn tables_that_are_not_ours_are_not_read() {
         ),
         (
             "a source that is a view",
-            format!("CREATE VIEW evil AS {endless} SELECT i AS id FROM n; UPDATE source SET name = 'evil';"),
+            format!(
+                "CREATE VIEW evil AS {endless} SELECT i AS id FROM n; UPDATE source SET name = 'evil';"
+            ),
         ),
         (
             "a source that is a statement",
@@ -151,7 +155,10 @@ fn tables_that_are_not_ours_are_not_read() {
         ("no such table", "DROP TABLE event;".to_owned()),
     ] {
         let said = Place::with(&sql).read();
-        assert!(said.contains("memsoak-analyze salvage FILE OUT"), "{what}: {said}");
+        assert!(
+            said.contains("memsoak-analyze salvage FILE OUT"),
+            "{what}: {said}"
+        );
     }
 }
 
@@ -172,7 +179,10 @@ fn numbers_that_no_recorder_writes_are_refused() {
         "UPDATE sample SET read_us = -9223372036854775808;",
     ] {
         let said = Place::with(sql).read();
-        assert!(said.contains("memsoak-analyze salvage FILE OUT"), "{sql} {said}");
+        assert!(
+            said.contains("memsoak-analyze salvage FILE OUT"),
+            "{sql} {said}"
+        );
     }
 }
 

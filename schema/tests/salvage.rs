@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use memsoak_schema::{
-    BootInfo, Error, HostInfo, Label, MetricSpec, Recording, Rows, RunInfo, SampleState, Shape, Spec,
-    Status, TickCost, TickTime, Trend, Unit, Value, Writer, salvage,
+    BootInfo, Error, HostInfo, Label, MetricSpec, Recording, Rows, RunInfo, SampleState, Shape,
+    Spec, Status, TickCost, TickTime, Trend, Unit, Value, Writer, salvage,
 };
 
 static MEMINFO: Spec = Spec {
@@ -186,7 +186,11 @@ fn a_whole_file_is_salvaged_whole() {
     assert_eq!((told.rows_unreadable, told.made_up), (0, 0));
     assert!(told.checked && told.stretches.is_empty(), "{told:?}");
     for source in &told.sources {
-        assert_eq!((source.samples, source.samples_lost), (400, 0), "{source:?}");
+        assert_eq!(
+            (source.samples, source.samples_lost),
+            (400, 0),
+            "{source:?}"
+        );
     }
     let recording = Recording::open(&out).unwrap();
     assert_eq!(recording.verify().unwrap().samples(), 0);
@@ -216,7 +220,10 @@ fn a_page_that_is_lost_is_a_gap_of_its_source_and_of_no_other() {
     // Without salvage the file is refused, with a word on what helps.
     let refused = Recording::open(&damaged).and_then(|file| file.verify().map(drop));
     let refused = refused.unwrap_err().to_string();
-    assert!(refused.contains("memsoak-analyze salvage FILE OUT"), "{refused}");
+    assert!(
+        refused.contains("memsoak-analyze salvage FILE OUT"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -225,9 +232,14 @@ fn rows_that_are_not_there_make_the_samples_failed_ones_for_a_reader_too() {
     let path = place.file("soak.db");
     let db = rusqlite::Connection::open(&path).unwrap();
     // As a copy of two moments has it: a table that is well formed and ends too early.
-    db.execute("DELETE FROM swaps WHERE id >> 24 > 300", []).unwrap();
+    db.execute("DELETE FROM swaps WHERE id >> 24 > 300", [])
+        .unwrap();
     // And a number that has been altered.
-    db.execute("UPDATE scalar SET value = value + 1 WHERE id >> 24 = 350", []).unwrap();
+    db.execute(
+        "UPDATE scalar SET value = value + 1 WHERE id >> 24 = 350",
+        [],
+    )
+    .unwrap();
     db.close().unwrap();
     let good = |source| {
         let samples = values_at(&path, source);
@@ -240,14 +252,21 @@ fn rows_that_are_not_there_make_the_samples_failed_ones_for_a_reader_too() {
     let damage = recording.verify().unwrap();
     assert_eq!(damage.samples(), 100 + 51);
     let reasons = recording.reasons().unwrap();
-    assert!(reasons.iter().any(|(_, text)| text.contains("memsoak-analyze salvage")));
+    assert!(
+        reasons
+            .iter()
+            .any(|(_, text)| text.contains("memsoak-analyze salvage"))
+    );
     drop(recording);
     // The keys whose numbers were altered are told again at the next tick; salvage goes on there.
     let out = place.file("out.db");
     let told = salvage(&path, &out, false).unwrap();
     let meminfo = told.sources.iter().find(|s| s.name == "meminfo").unwrap();
     assert_eq!((meminfo.samples, meminfo.samples_lost), (399, 1));
-    assert_eq!(Recording::open(&out).unwrap().verify().unwrap().samples(), 0);
+    assert_eq!(
+        Recording::open(&out).unwrap().verify().unwrap().samples(),
+        0
+    );
 }
 
 #[test]
@@ -258,14 +277,19 @@ fn what_a_log_holds_is_salvaged_with_the_file() {
     let live = rusqlite::Connection::open(&path).unwrap();
     live.execute_batch("PRAGMA wal_autocheckpoint = 0; UPDATE reason SET text = text;")
         .unwrap();
-    live.execute_batch("INSERT INTO event (boot, boottime_us, kind, text) VALUES (1, 5, 'mark', 'in the log')")
-        .unwrap();
+    live.execute_batch(
+        "INSERT INTO event (boot, boottime_us, kind, text) VALUES (1, 5, 'mark', 'in the log')",
+    )
+    .unwrap();
     assert!(fs::metadata(place.file("live.db-wal")).unwrap().len() > 0);
     let out = place.file("out.db");
     let told = salvage(&path, &out, false).unwrap();
     assert_eq!(told.ticks, 400);
     let events = Recording::open(&out).unwrap().events().unwrap();
-    assert!(events.iter().any(|event| event.text == "in the log"), "{events:?}");
+    assert!(
+        events.iter().any(|event| event.text == "in the log"),
+        "{events:?}"
+    );
 }
 
 #[test]
@@ -275,7 +299,10 @@ fn without_its_first_page_a_file_is_no_database_and_still_salvaged() {
     bytes[..1024].fill(0);
     let damaged = place.damaged(&bytes);
     let refused = Recording::open(&damaged).map(drop).unwrap_err().to_string();
-    assert!(refused.contains("memsoak-analyze salvage FILE OUT"), "{refused}");
+    assert!(
+        refused.contains("memsoak-analyze salvage FILE OUT"),
+        "{refused}"
+    );
     let told = salvage(&damaged, &place.file("out.db"), false).unwrap();
     assert_eq!((told.ticks, told.sources[0].samples), (400, 400));
 }
@@ -292,14 +319,24 @@ fn scrubbing_leaves_no_host_name_and_no_user() {
     assert_eq!(recording.hosts().unwrap()[0].name, "host");
     assert_eq!(recording.runs().unwrap()[0].uid, -1);
     let events = recording.events().unwrap();
-    assert!(events.iter().any(|event| event.text == "host: task=x,uid=0"), "{events:?}");
+    assert!(
+        events
+            .iter()
+            .any(|event| event.text == "host: task=x,uid=0"),
+        "{events:?}"
+    );
 }
 
 #[test]
 fn what_holds_no_recording_is_refused_and_nothing_is_left_behind() {
     let place = Place::new();
     let (file, out) = (place.file("noise.db"), place.file("out.db"));
-    for bytes in [vec![], vec![0; 5000], vec![0x0d; 100_000], b"SQLite format 3\0".repeat(300)] {
+    for bytes in [
+        vec![],
+        vec![0; 5000],
+        vec![0x0d; 100_000],
+        b"SQLite format 3\0".repeat(300),
+    ] {
         fs::write(&file, bytes).unwrap();
         let refused = salvage(&file, &out, false).unwrap_err();
         assert!(matches!(refused, Error::NotARecording { .. }), "{refused}");

@@ -15,6 +15,7 @@ mod live;
 mod names;
 mod queries;
 mod recording;
+mod salvage;
 mod sharing;
 #[path = "../support/mod.rs"]
 mod support;

@@ -236,7 +236,10 @@ impl Original {
             .iter()
             .filter(|(at, held)| self.truth.get(at) != Some(held))
             .count();
-        (wrong, (found.len() - wrong) as f64 / self.truth.len() as f64)
+        (
+            wrong,
+            (found.len() - wrong) as f64 / self.truth.len() as f64,
+        )
     }
 }
 
@@ -259,7 +262,13 @@ impl Fared {
     fn note(&mut self, done: &Option<anyhow::Result<()>>) {
         if let Some(Err(error)) = done {
             let text = format!("{error:#}");
-            let helps = ["salvage", "it is empty", "newer memsoak", "application_id", "older file format"];
+            let helps = [
+                "salvage",
+                "it is empty",
+                "newer memsoak",
+                "application_id",
+                "older file format",
+            ];
             if !helps.iter().any(|word| text.contains(word)) {
                 self.speechless.push(text);
             }
@@ -287,7 +296,11 @@ fn dense(recording: &Recording) -> Result<Truth, Error> {
             mix(sum ^ mix(bits) ^ at as u64)
         });
         let gone = values.iter().all(|value| value.is_nan());
-        if gone { 0 } else { mix(whole ^ what.cast_unsigned()) }
+        if gone {
+            0
+        } else {
+            mix(whole ^ what.cast_unsigned())
+        }
     };
     let all = 0..=i64::MAX >> 24;
     let mut truth = Truth::new();
@@ -296,12 +309,16 @@ fn dense(recording: &Recording) -> Result<Truth, Error> {
         if source.has_entities {
             let metrics: Vec<&Metric> = source.metrics.iter().collect();
             recording.scan_entities(&source, &metrics, None, &all, |tick, entity, values| {
-                rows.entry(tick).or_default().push((entity, sum(entity, values)));
+                rows.entry(tick)
+                    .or_default()
+                    .push((entity, sum(entity, values)));
             })?;
         } else {
             let metrics: Vec<i64> = source.metrics.iter().map(|m| m.metric).collect();
             recording.scan_scalars(&metrics, &all, |tick, metric, value| {
-                rows.entry(tick).or_default().push((metric, sum(metric, &[value])));
+                rows.entry(tick)
+                    .or_default()
+                    .push((metric, sum(metric, &[value])));
             })?;
         }
         let mut held: HashMap<i64, u64> = HashMap::new();
@@ -312,7 +329,9 @@ fn dense(recording: &Recording) -> Result<Truth, Error> {
             for (what, value) in rows.remove(&tick).unwrap_or_default() {
                 held.insert(what, value);
             }
-            let total = held.values().fold(0_u64, |sum, value| sum.wrapping_add(*value));
+            let total = held
+                .values()
+                .fold(0_u64, |sum, value| sum.wrapping_add(*value));
             truth.insert((source.source, tick), total);
         }
     }

@@ -129,9 +129,9 @@ impl Index {
             coverage,
             plans: recording.plans()?,
             ticks: ticks.len() as u64,
-            missed: ticks
-                .iter()
-                .fold(0, |sum, tick| sum.saturating_add(tick.missed.unsigned_abs())),
+            missed: ticks.iter().fold(0, |sum, tick| {
+                sum.saturating_add(tick.missed.unsigned_abs())
+            }),
             runs,
         })
     }

@@ -138,7 +138,9 @@ impl<'c> Table<'c> {
         }
         match self.insert.execute(params_from_iter(columns)) {
             Ok(rows) => Ok(rows > 0),
-            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
+            Err(error)
+                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) =>
+            {
                 Ok(false)
             }
             Err(error) => Err(error),
@@ -170,7 +172,16 @@ pub(super) fn write(
     let mut boots: BTreeMap<i64, i64> = BTreeMap::new();
     let mut hosts = BTreeSet::new();
     let tables = [
-        "host", "boot", "run", "source", "metric", "entity", "reason", "event", "wall_clock", "plan",
+        "host",
+        "boot",
+        "run",
+        "source",
+        "metric",
+        "entity",
+        "reason",
+        "event",
+        "wall_clock",
+        "plan",
     ];
     for name in tables {
         let mut table = Table::new(db, name)?;
@@ -260,7 +271,9 @@ fn make_up(
     for tick in &mut kept.ticks {
         let alone = named.get(&tick.run).is_none_or(|ticks| *ticks < 3);
         if !kept.boots.contains_key(&tick.run) && alone {
-            tick.run = last.or(kept.boots.keys().next().copied()).unwrap_or(tick.run);
+            tick.run = last
+                .or(kept.boots.keys().next().copied())
+                .unwrap_or(tick.run);
         }
         last = Some(tick.run);
     }

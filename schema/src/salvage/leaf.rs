@@ -155,7 +155,9 @@ fn varint(bytes: &[u8], at: usize) -> Option<(i64, usize)> {
 /// The columns of a record, which must fill it to the byte.
 fn record(payload: &[u8]) -> Option<Vec<Value>> {
     let (header, mut at) = varint(payload, 0)?;
-    let header = usize::try_from(header).ok().filter(|h| *h <= payload.len())?;
+    let header = usize::try_from(header)
+        .ok()
+        .filter(|h| *h <= payload.len())?;
     let mut body = header;
     let mut columns = Vec::new();
     while at < header {
@@ -193,7 +195,10 @@ fn value(serial: i64, bytes: &[u8]) -> Option<Value> {
         9 => Value::Integer(1),
         odd if odd % 2 == 1 => {
             // What is padded was lost.
-            let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+            let end = bytes
+                .iter()
+                .rposition(|byte| *byte != 0)
+                .map_or(0, |at| at + 1);
             match std::str::from_utf8(&bytes[..end]) {
                 Ok(text) => Value::Text(text.to_owned()),
                 Err(_) => Value::Blob(bytes[..end].to_vec()),
@@ -222,6 +227,9 @@ mod tests {
         assert_eq!(read, [Value::Integer(-2), Value::Text("a".to_owned())]);
         assert!(record(&whole[..4]).is_none());
         assert!(record(&[&whole[..], b"b"].concat()).is_none());
-        assert!(record(&[2, 10]).is_none(), "a type that SQLite never stores");
+        assert!(
+            record(&[2, 10]).is_none(),
+            "a type that SQLite never stores"
+        );
     }
 }

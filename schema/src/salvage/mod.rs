@@ -121,13 +121,21 @@ fn fill(from: &Path, pages: &Pages, to: &Path, scrub: bool) -> Result<Salvaged, 
         ..Salvaged::default()
     };
     connection.execute_batch("BEGIN").context(to, what)?;
-    let kept = catalogue::write(&connection, pages, &places, &mut kinds, scrub)
-        .context(to, what)?;
+    let kept =
+        catalogue::write(&connection, pages, &places, &mut kinds, scrub).context(to, what)?;
     salvaged.made_up = kept.made_up;
     places.find_of_ticks(pages, &kinds);
     salvaged.rows_unreadable = places.bad_rows + kept.refused;
-    weave::write(&connection, pages, places, &kinds, &kept, from, &mut salvaged)
-        .context(to, what)?;
+    weave::write(
+        &connection,
+        pages,
+        places,
+        &kinds,
+        &kept,
+        from,
+        &mut salvaged,
+    )
+    .context(to, what)?;
     connection.execute_batch("COMMIT").context(to, what)?;
     if salvaged.ticks == 0 {
         return Err(Error::NotARecording {

@@ -126,7 +126,8 @@ impl Pages {
                 read_as_far(&self.file, &mut page, probe * stride * length as u64)?;
                 // SQLite fills a page from its end.
                 let cells = leaf::cells(&page, leaf::header_at(probe == 0));
-                well += u64::from(cells.is_some_and(|cells| cells.bad == 0 && cells.end() == length));
+                well +=
+                    u64::from(cells.is_some_and(|cells| cells.bad == 0 && cells.end() == length));
             }
             // A short file has few pages to judge by; what its header says then decides.
             let said = usize::from(be16(&head, 16)) == length % 65_536 + usize::from(shift == 16);
@@ -212,7 +213,10 @@ pub(super) fn be32(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 fn pair(bytes: &[u8], at: usize) -> (u32, u32) {
-    (be32(bytes, at).unwrap_or(0), be32(bytes, at + 4).unwrap_or(0))
+    (
+        be32(bytes, at).unwrap_or(0),
+        be32(bytes, at + 4).unwrap_or(0),
+    )
 }
 
 /// The checksum of the log, section 4.2 of the format.

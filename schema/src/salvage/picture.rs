@@ -124,7 +124,8 @@ impl Picture {
         if wanted.keys != found.keys {
             self.lost = true;
         } else if wanted.values != found.values {
-            self.doubt.extend(rows.iter().map(|(id, _)| crate::reader::what(*id)));
+            self.doubt
+                .extend(rows.iter().map(|(id, _)| crate::reader::what(*id)));
         } else {
             for (id, _) in rows {
                 self.doubt.remove(&crate::reader::what(*id));

@@ -4,7 +4,9 @@ use rusqlite::types::Value;
 use serde_json::Value as Json;
 
 /// Labels and details that are left out.
-const PERSONAL: &[&str] = &["uid", "user", "gid", "cmdline", "exe", "cwd", "args", "host", "hostname"];
+const PERSONAL: &[&str] = &[
+    "uid", "user", "gid", "cmdline", "exe", "cwd", "args", "host", "hostname",
+];
 
 /// What stands before a user's number, or his name, in what the kernel and systemd write.
 const BEFORE_NUMBER: &[&str] = &["uid=", "UID: ", "user-", "user@"];
@@ -66,7 +68,9 @@ impl Scrub {
             text = behind(&text, before, "0", |c| c.is_ascii_digit());
         }
         for before in BEFORE_NAME {
-            text = behind(&text, before, "user", |c| !matches!(c, '/' | ' ' | '"' | '\n'));
+            text = behind(&text, before, "user", |c| {
+                !matches!(c, '/' | ' ' | '"' | '\n')
+            });
         }
         text
     }
@@ -98,15 +102,25 @@ mod tests {
         let scrub = Scrub {
             hosts: vec!["board-7.lab".to_owned()],
         };
-        let text = format!("board-7.lab: task=x,uid=1042 in /user.slice/user-1042.slice of /ho{}ann/x", "me/");
-        let cleaned = format!("host: task=x,uid=0 in /user.slice/user-0.slice of /ho{}user/x", "me/");
+        let text = format!(
+            "board-7.lab: task=x,uid=1042 in /user.slice/user-1042.slice of /ho{}ann/x",
+            "me/"
+        );
+        let cleaned = format!(
+            "host: task=x,uid=0 in /user.slice/user-0.slice of /ho{}user/x",
+            "me/"
+        );
         assert_eq!(scrub.text(&text), cleaned);
     }
 
     #[test]
     fn labels_lose_what_is_personal_and_keep_the_rest() {
-        let mut labels = Value::Text(r#"{"pid":7,"uid":1000,"exe":"/opt/x","kind":"memfd"}"#.to_owned());
+        let mut labels =
+            Value::Text(r#"{"pid":7,"uid":1000,"exe":"/opt/x","kind":"memfd"}"#.to_owned());
         Scrub::default().json(&mut labels);
-        assert_eq!(labels, Value::Text(r#"{"kind":"memfd","pid":7}"#.to_owned()));
+        assert_eq!(
+            labels,
+            Value::Text(r#"{"kind":"memfd","pid":7}"#.to_owned())
+        );
     }
 }

@@ -52,13 +52,16 @@ pub(super) struct Places {
 
 fn fits(pattern: &str, columns: &[Value]) -> bool {
     pattern.len() == columns.len()
-        && pattern.bytes().zip(columns).all(|(kind, value)| match value {
-            Value::Null => kind == b'n' || kind.is_ascii_uppercase(),
-            Value::Integer(_) => kind.eq_ignore_ascii_case(&b'i'),
-            Value::Text(_) => matches!(kind.to_ascii_lowercase(), b't' | b'a'),
-            Value::Blob(_) => kind.eq_ignore_ascii_case(&b'a'),
-            Value::Real(_) => false,
-        })
+        && pattern
+            .bytes()
+            .zip(columns)
+            .all(|(kind, value)| match value {
+                Value::Null => kind == b'n' || kind.is_ascii_uppercase(),
+                Value::Integer(_) => kind.eq_ignore_ascii_case(&b'i'),
+                Value::Text(_) => matches!(kind.to_ascii_lowercase(), b't' | b'a'),
+                Value::Blob(_) => kind.eq_ignore_ascii_case(&b'a'),
+                Value::Real(_) => false,
+            })
 }
 
 /// The rows of a page that can be read.
@@ -66,7 +69,11 @@ pub(super) fn rows(pages: &Pages, number: u32, page: &mut Vec<u8>) -> (Vec<Found
     if pages.read(number, page).is_err() {
         return (Vec::new(), 0, false);
     }
-    let Some(Cells { of_index, cells, mut bad }) = leaf::cells(page, leaf::header_at(number == 1))
+    let Some(Cells {
+        of_index,
+        cells,
+        mut bad,
+    }) = leaf::cells(page, leaf::header_at(number == 1))
     else {
         return (Vec::new(), 0, false);
     };
@@ -144,7 +151,9 @@ impl Places {
                     *votes.entry(table).or_default() += if certain { 8 } else { 1 };
                 });
             }
-            let best = votes.into_iter().max_by_key(|(table, votes)| (*votes, *table));
+            let best = votes
+                .into_iter()
+                .max_by_key(|(table, votes)| (*votes, *table));
             let Some((table, _)) = best else {
                 self.bad_rows += (bad + rows.len()) as u64;
                 continue;

@@ -36,7 +36,12 @@ impl Stream {
     }
 
     /// The rows up to and with a tick that were not given before.
-    pub(super) fn take(&mut self, pages: &Pages, kinds: &Kinds, tick: i64) -> Vec<(i64, Vec<Value>)> {
+    pub(super) fn take(
+        &mut self,
+        pages: &Pages,
+        kinds: &Kinds,
+        tick: i64,
+    ) -> Vec<(i64, Vec<Value>)> {
         let end = (tick + 1) << WHAT_BITS;
         let mut page = Vec::new();
         while let Some(place) = self.next.filter(|place| place.first < end) {
@@ -54,6 +59,8 @@ impl Stream {
         }
         let later = self.held.split_off(&end);
         self.done = self.done.max(end);
-        std::mem::replace(&mut self.held, later).into_iter().collect()
+        std::mem::replace(&mut self.held, later)
+            .into_iter()
+            .collect()
     }
 }

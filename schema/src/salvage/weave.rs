@@ -100,7 +100,9 @@ pub(super) fn write(
         if table != "scalar" {
             entities.push((*source, of_table(table)));
         }
-        weaver.lanes.insert(*source, Lane::new(db, name, table, believes)?);
+        weaver
+            .lanes
+            .insert(*source, Lane::new(db, name, table, believes)?);
     }
     entities.sort_by_key(|(source, _)| *source);
     let mut nameless = BTreeSet::new();
@@ -289,7 +291,9 @@ impl Weaver<'_> {
         if stamp.keyframe {
             lane.sum = Digest::default();
         }
-        let sum = lane.picture.sum_of(rows.iter().map(|(id, columns)| (*id, columns)));
+        let sum = lane
+            .picture
+            .sum_of(rows.iter().map(|(id, columns)| (*id, columns)));
         lane.sum.join(sum);
         lane.told.samples += 1;
         lane.told.rows += rows.len() as u64;
