@@ -3,6 +3,7 @@
 mod beside;
 mod catalogue;
 mod digest;
+mod door;
 mod error;
 mod facts;
 mod file;
@@ -21,11 +22,12 @@ pub use beside::{copy, mark};
 pub use catalogue::{
     Boot, Entity, Event, Host, Labels, Metric, Plan, Run, Sample, Source, Tick, WallClock,
 };
+pub use door::printable;
 pub use error::Error;
 pub use facts::{BootInfo, HostInfo, OpenRun, RunInfo, SampleState, TickCost, TickTime};
 pub use file::newest_version;
 pub use issue::Issue;
-pub use reader::{Recording, printable};
+pub use reader::Recording;
 pub use rows::{Happening, Label, RowRef, Rows, Value};
 pub use salvage::{Salvaged, SalvagedSource, Stretch, salvage};
 pub use spec::{Kind, MetricSpec, Shape, Spec, Status, Trend, Unit};

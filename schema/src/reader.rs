@@ -8,13 +8,17 @@ use std::path::{Path, PathBuf};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
+use crate::door::{
+    Ascending, COUNTS, TICKS, TIMES_US, WHATS, bytes, labels, number, small, text, text_or_none,
+    within, within_or_none,
+};
 use crate::file::{self, Context};
 use crate::guard::Budget;
 use crate::verify::{DAMAGED_REASON, DAMAGED_TEXT, Damage};
 use crate::writer::WHAT_BITS;
 use crate::{
-    Boot, Entity, Error, Event, Host, Kind, Labels, Metric, Plan, Run, Sample, Source, Status,
-    Tick, Trend, Unit, WallClock,
+    Boot, Entity, Error, Event, Host, Kind, Metric, Plan, Run, Sample, Source, Status, Tick, Trend,
+    Unit, WallClock,
 };
 
 /// A recording that is read. Nothing in it is changed, and no transaction stays open between calls.
@@ -29,74 +33,6 @@ pub struct Recording {
     pub(crate) budget: Budget,
     tables: HashSet<String>,
     damage: OnceCell<Damage>,
-}
-
-/// Times in us either way: 285 years, so that sums and differences of a few do not overflow.
-pub(crate) const TIMES_US: RangeInclusive<i64> = -(1 << 53)..=1 << 53;
-
-/// What a key has room for above [`WHAT_BITS`].
-pub(crate) const TICKS: RangeInclusive<i64> = 0..=i64::MAX >> WHAT_BITS;
-
-/// What a key has room for below.
-pub(crate) const WHATS: RangeInclusive<i64> = 0..=(1 << WHAT_BITS) - 1;
-
-/// Counts of moments and bytes.
-pub(crate) const COUNTS: RangeInclusive<i64> = 0..=1 << 53;
-
-/// No kernel counts beyond 64 bits.
-const LARGEST: f64 = 18_446_744_073_709_551_616.0;
-
-/// A whole number that is within its bounds.
-fn within(row: &Row<'_>, at: usize, bounds: RangeInclusive<i64>) -> rusqlite::Result<i64> {
-    let number: i64 = row.get(at)?;
-    if bounds.contains(&number) {
-        Ok(number)
-    } else {
-        Err(rusqlite::Error::IntegralValueOutOfRange(at, number))
-    }
-}
-
-fn within_or_none(
-    row: &Row<'_>,
-    at: usize,
-    bounds: RangeInclusive<i64>,
-) -> rusqlite::Result<Option<i64>> {
-    match row.get_ref(at)? {
-        ValueRef::Null => Ok(None),
-        _ => within(row, at, bounds).map(Some),
-    }
-}
-
-/// A small number, of pages' bytes or processors.
-fn small(row: &Row<'_>, at: usize, bounds: RangeInclusive<i64>) -> rusqlite::Result<u32> {
-    let number = within(row, at, bounds)?;
-    u32::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(at, number))
-}
-
-/// Text, printable whatever it is.
-fn text(row: &Row<'_>, at: usize) -> rusqlite::Result<String> {
-    Ok(printable(&bytes(row.get_ref(at)?)))
-}
-
-fn text_or_none(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<String>> {
-    match row.get_ref(at)? {
-        ValueRef::Null => Ok(None),
-        _ => text(row, at).map(Some),
-    }
-}
-
-/// Keys come in ascending order; where pages of a damaged file name one another in a ring, rows
-/// would come for ever.
-struct Ascending(Option<i64>);
-
-impl Ascending {
-    fn next(&mut self, id: i64) -> rusqlite::Result<()> {
-        if self.0.is_some_and(|last| last >= id) {
-            return Err(rusqlite::Error::IntegralValueOutOfRange(0, id));
-        }
-        self.0 = Some(id);
-        Ok(())
-    }
 }
 
 impl Recording {
@@ -242,7 +178,7 @@ impl Recording {
             .into_iter()
             .map(|run| (run.run, run.boot))
             .collect();
-        let mut ascending = Ascending(None);
+        let mut ascending = Ascending::default();
         let mut latest: HashMap<i64, i64> = HashMap::new();
         self.list(
             "reading the ticks",
@@ -476,7 +412,7 @@ impl Recording {
     /// # Errors
     /// When the file is damaged.
     pub fn scan_samples(&self, mut each: impl FnMut(Sample)) -> Result<(), Error> {
-        let mut ascending = Ascending(None);
+        let mut ascending = Ascending::default();
         let none = Damage::default();
         let mut damage = self.damage.get().unwrap_or(&none).cursor();
         self.scan(
@@ -521,7 +457,7 @@ impl Recording {
             between(ticks),
             one_of(metrics)
         );
-        let mut ascending = Ascending(None);
+        let mut ascending = Ascending::default();
         self.scan("reading the scalars", &sql, |row| {
             let id: i64 = row.get(0)?;
             ascending.next(id)?;
@@ -559,7 +495,7 @@ impl Recording {
             entities.map_or_else(|| "TRUE".to_owned(), one_of)
         );
         let mut values = vec![f64::NAN; columns.len()];
-        let mut ascending = Ascending(None);
+        let mut ascending = Ascending::default();
         self.scan("reading the rows of a source", &sql, |row| {
             let id: i64 = row.get(0)?;
             ascending.next(id)?;
@@ -607,7 +543,7 @@ impl Recording {
     fn not_in_catalogue(&self, name: &str) -> Error {
         Error::Catalogue {
             path: self.path.clone(),
-            what: printable(name.as_bytes().get(..64).unwrap_or(name.as_bytes())),
+            what: crate::printable(name.as_bytes().get(..64).unwrap_or(name.as_bytes())),
         }
     }
 }
@@ -648,60 +584,4 @@ pub(crate) fn status(code: i64) -> Status {
         4 => Status::Skipped,
         _ => Status::Failed,
     }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "judging needs 53 bits at the most"
-)]
-fn number(value: ValueRef<'_>) -> f64 {
-    match value {
-        ValueRef::Integer(i) => i as f64,
-        ValueRef::Real(r) if r.abs() <= LARGEST => r,
-        _ => f64::NAN,
-    }
-}
-
-fn bytes(value: ValueRef<'_>) -> Vec<u8> {
-    match value {
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.to_vec(),
-        _ => Vec::new(),
-    }
-}
-
-/// Labels hold what processes and people chose, so they are made printable as names are.
-fn labels(value: ValueRef<'_>) -> Labels {
-    let found: Labels = serde_json::from_slice(&bytes(value)).unwrap_or_default();
-    found
-        .into_iter()
-        .map(|(key, label)| {
-            let label = match label {
-                serde_json::Value::String(text) => printable(text.as_bytes()).into(),
-                label => label,
-            };
-            (printable(key.as_bytes()), label)
-        })
-        .collect()
-}
-
-/// Text from the kernel or the file, safe to print: what is not UTF-8 or would steer a terminal is
-/// escaped.
-pub fn printable(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            // Bidirectional overrides and isolates reorder what stands around them.
-            let steers = c.is_control()
-                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-            if steers {
-                out.extend(c.escape_default());
-            } else {
-                out.push(c);
-            }
-        }
-        for byte in chunk.invalid() {
-            out.push_str(&std::ascii::escape_default(*byte).to_string());
-        }
-    }
-    out
 }

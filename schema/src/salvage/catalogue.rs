@@ -9,7 +9,7 @@ use super::pages::Pages;
 use super::scrub::Scrub;
 use super::sort::{Found, Kinds, Places};
 use crate::Tick;
-use crate::reader::{COUNTS, TICKS, TIMES_US, WHATS};
+use crate::door::{COUNTS, TICKS, TIMES_US, WHATS};
 
 /// The reason of samples that are not believed.
 const DAMAGED: &str = "damaged in the file that this one was salvaged from";

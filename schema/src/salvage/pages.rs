@@ -19,7 +19,7 @@ const USUAL_PAGE_BYTES: usize = 1024;
 const PROBES: u64 = 256;
 
 const HEADER: &[u8; 16] = b"SQLite format 3\0";
-const LOG_HEADER_BYTES: u64 = 32;
+const LOG_HEADER_BYTES: usize = 32;
 const FRAME_HEADER_BYTES: usize = 24;
 
 /// A file as numbered pages, the first being 1.
@@ -143,7 +143,7 @@ impl Pages {
     /// stands in the one before it, so that one that is damaged does not end the log.
     fn read_log(&mut self) -> io::Result<()> {
         let Some(log) = &self.log else { return Ok(()) };
-        let mut header = vec![0; LOG_HEADER_BYTES as usize];
+        let mut header = vec![0; LOG_HEADER_BYTES];
         read_as_far(log, &mut header, 0)?;
         let big_endian = match be32(&header, 0) {
             Some(0x377f_0682) => false,
@@ -163,7 +163,7 @@ impl Pages {
         let mut frame = vec![0; FRAME_HEADER_BYTES + length];
         let mut open: Vec<(u32, u64)> = Vec::new();
         let end = log.metadata()?.len();
-        let mut at = LOG_HEADER_BYTES;
+        let mut at = LOG_HEADER_BYTES as u64;
         while at + frame.len() as u64 <= end {
             read_as_far(log, &mut frame, at)?;
             if pair(&frame, 8) != salts {

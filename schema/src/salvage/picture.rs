@@ -157,13 +157,19 @@ mod tests {
 
     const TICK: i64 = 1 << 24;
 
+    /// A sample, its digest, and its rows.
+    type Told = (Stamp, i64, Vec<(i64, Vec<Value>)>);
+
     fn row(tick: i64, what: i64, value: i64) -> (i64, Vec<Value>) {
-        (tick * TICK | what, vec![Value::Null, Value::Integer(value)])
+        (
+            (tick * TICK) | what,
+            vec![Value::Null, Value::Integer(value)],
+        )
     }
 
     fn stamp(tick: i64) -> Stamp {
         Stamp {
-            id: tick * TICK | 9,
+            id: (tick * TICK) | 9,
             status: 0,
             keyframe: tick == 1,
             boottime_us: tick,
@@ -171,7 +177,7 @@ mod tests {
     }
 
     /// Three things of which 1 changes at each tick and 3 never, with the digests of a whole file.
-    fn story() -> Vec<(Stamp, i64, Vec<(i64, Vec<Value>)>)> {
+    fn story() -> Vec<Told> {
         let picture = Picture::new(vec![column("value")], true);
         let mut sum = Digest::default();
         (1..=6)
@@ -189,7 +195,7 @@ mod tests {
             .collect()
     }
 
-    fn play(story: &[(Stamp, i64, Vec<(i64, Vec<Value>)>)]) -> Vec<Kept> {
+    fn play(story: &[Told]) -> Vec<Kept> {
         let mut picture = Picture::new(vec![column("value")], true);
         story
             .iter()

@@ -14,6 +14,7 @@ use super::sort::{Found, Kinds, Places};
 use super::stream::Stream;
 use super::{Salvaged, SalvagedSource, Stretch};
 use crate::digest::{self, Digest, Stamp};
+use crate::door;
 use crate::reader::{self, what};
 use crate::verify::stored_columns;
 use crate::writer::WHAT_BITS;
@@ -49,7 +50,7 @@ impl Claim {
             Some(Value::Integer(number)) => Some(*number),
             _ => None,
         };
-        let count = |at| number(at).filter(|count| reader::COUNTS.contains(count));
+        let count = |at| number(at).filter(|count| door::COUNTS.contains(count));
         Self {
             stamp: Stamp {
                 id,
