@@ -74,8 +74,8 @@ fn main() -> anyhow::Result<ExitCode> {
         before_kib >> 10
     );
     println!(
-        "| damage | copies | read as they are | samples then | salvaged | ticks then | samples then \
-         | wrong samples | panics | slowest step |"
+        "| damage | copies | read as they are | values then | salvaged | ticks then | values then \
+         | wrong values | panics | slowest step |"
     );
     println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
     let mut faults = 0;
@@ -94,7 +94,7 @@ fn main() -> anyhow::Result<ExitCode> {
             "| {kind:?} | {} | {:.1} % | {:.1} % | {:.1} % | {:.1} % | {:.1} % | {wrong} | {panics} | {:.1} s |",
             all.len(),
             mean(all, |one| f64::from(u8::from(one.is_read))),
-            mean(&read, |one| one.samples.0),
+            mean(&read, |one| one.samples.0).abs(),
             mean(all, |one| f64::from(u8::from(one.is_salvaged))),
             mean(all, |one| one.ticks),
             mean(all, |one| one.samples.1),

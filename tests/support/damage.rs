@@ -63,8 +63,9 @@ impl Dice {
     }
 }
 
-/// What a source holds at each of its samples, as one number a sample, by source and tick.
-pub(crate) type Truth = HashMap<(i64, i64), u64>;
+/// What each metric of a source was at each sample, as one number over all things that have it, by
+/// source, tick and metric.
+pub(crate) type Truth = HashMap<(i64, i64, i64), u64>;
 
 /// A recording at two moments, and what it holds.
 pub(crate) struct Original {
@@ -85,10 +86,11 @@ pub(crate) struct Fared {
     pub(crate) is_read: bool,
     /// What refused it without a word on salvage.
     pub(crate) speechless: Vec<String>,
-    /// Samples that say what was never so: as it is, and salvaged.
+    /// Values that were never so: as it is read, and salvaged.
     pub(crate) wrong: (usize, usize),
-    /// Shares of the samples and ticks that are there when read as it is, and when salvaged.
+    /// Shares of the values that are there when read as it is, and when salvaged.
     pub(crate) samples: (f64, f64),
+    /// Share of the ticks that are salvaged.
     pub(crate) ticks: f64,
     pub(crate) is_salvaged: bool,
     /// The longest of the steps.
@@ -225,7 +227,7 @@ impl Original {
         (kind, fared)
     }
 
-    /// How many samples hold what was never so, and the share that holds what was.
+    /// How many values say what was never so, and the share that says what was.
     fn compare(&self, copy: &Path) -> (usize, f64) {
         let found = Recording::open(copy).and_then(|recording| {
             recording.verify()?;
@@ -280,9 +282,8 @@ fn mix(number: u64) -> u64 {
     Dice(number).next()
 }
 
-/// What each source holds at each sample that gave values.
+/// What each metric is at each sample that gave values.
 fn dense(recording: &Recording) -> Result<Truth, Error> {
-    type Rows = BTreeMap<i64, Vec<(i64, u64)>>;
     let mut samples: BTreeMap<i64, Vec<(i64, bool)>> = BTreeMap::new();
     recording.scan_samples(|sample| {
         if sample.status.has_values() {
@@ -290,49 +291,44 @@ fn dense(recording: &Recording) -> Result<Truth, Error> {
             of_source.push((sample.tick, sample.keyframe));
         }
     })?;
-    let sum = |what: i64, values: &[f64]| {
-        let whole = values.iter().enumerate().fold(0, |sum, (at, value)| {
-            let bits = if value.is_nan() { 1 } else { value.to_bits() };
-            mix(sum ^ mix(bits) ^ at as u64)
-        });
-        let gone = values.iter().all(|value| value.is_nan());
-        if gone {
-            0
-        } else {
-            mix(whole ^ what.cast_unsigned())
-        }
+    let number = |what: i64, value: f64| {
+        let bits = mix(value.to_bits() ^ mix(what.cast_unsigned()));
+        if value.is_nan() { 0 } else { bits }
     };
     let all = 0..=i64::MAX >> 24;
     let mut truth = Truth::new();
     for source in recording.sources()? {
-        let mut rows = Rows::new();
+        // Tick, thing, metric, value.
+        let mut rows: BTreeMap<i64, Vec<(i64, i64, u64)>> = BTreeMap::new();
         if source.has_entities {
             let metrics: Vec<&Metric> = source.metrics.iter().collect();
             recording.scan_entities(&source, &metrics, None, &all, |tick, entity, values| {
-                rows.entry(tick)
-                    .or_default()
-                    .push((entity, sum(entity, values)));
+                for (metric, value) in metrics.iter().zip(values) {
+                    let row = (entity, metric.metric, number(entity, *value));
+                    rows.entry(tick).or_default().push(row);
+                }
             })?;
         } else {
             let metrics: Vec<i64> = source.metrics.iter().map(|m| m.metric).collect();
             recording.scan_scalars(&metrics, &all, |tick, metric, value| {
-                rows.entry(tick)
-                    .or_default()
-                    .push((metric, sum(metric, &[value])));
+                let row = (0, metric, number(0, value));
+                rows.entry(tick).or_default().push(row);
             })?;
         }
-        let mut held: HashMap<i64, u64> = HashMap::new();
+        let mut held: HashMap<(i64, i64), u64> = HashMap::new();
+        let mut sums: HashMap<i64, u64> = HashMap::new();
         for (tick, keyframe) in samples.remove(&source.source).unwrap_or_default() {
             if keyframe {
                 held.clear();
+                sums.clear();
             }
-            for (what, value) in rows.remove(&tick).unwrap_or_default() {
-                held.insert(what, value);
+            for (what, metric, value) in rows.remove(&tick).unwrap_or_default() {
+                let old = held.insert((what, metric), value).unwrap_or(0);
+                let sum = sums.entry(metric).or_default();
+                *sum = sum.wrapping_sub(old).wrapping_add(value);
             }
-            let total = held
-                .values()
-                .fold(0_u64, |sum, value| sum.wrapping_add(*value));
-            truth.insert((source.source, tick), total);
+            let of_tick = sums.iter().filter(|(_, sum)| **sum != 0);
+            truth.extend(of_tick.map(|(metric, sum)| ((source.source, tick, *metric), *sum)));
         }
     }
     Ok(truth)

@@ -8,8 +8,8 @@ use rusqlite::{Connection, Statement, params, params_from_iter};
 use super::pages::Pages;
 use super::scrub::Scrub;
 use super::sort::{Found, Kinds, Places};
-use crate::Tick;
 use crate::door::{COUNTS, TICKS, TIMES_US, WHATS};
+use crate::{Kind, Tick, Trend, Unit};
 
 /// The reason of samples that are not believed.
 const DAMAGED: &str = "damaged in the file that this one was salvaged from";
@@ -57,7 +57,18 @@ fn is_sane(table: &str, id: i64, columns: &[Value]) -> bool {
                 && within(4, &COUNTS)
         }
         "wall_clock" => TICKS.contains(&id) && within(2, &TIMES_US),
-        "source" | "metric" => WHATS.contains(&id),
+        "source" => WHATS.contains(&id),
+        // A unit that is altered would scale every number by it.
+        "metric" => {
+            let word = |at: usize| match columns.get(at) {
+                Some(Value::Text(word)) => word.as_str(),
+                _ => "",
+            };
+            WHATS.contains(&id)
+                && Unit::from_word(word(3)).is_some()
+                && Kind::from_word(word(4)).is_some()
+                && Trend::from_word(word(5)).is_some()
+        }
         "entity" => WHATS.contains(&id) && within(3, &TICKS),
         "event" => within(2, &TIMES_US),
         "plan" => within(0, &TICKS) && within(2, &TIMES_US),
@@ -190,7 +201,7 @@ pub(super) fn write(
             if failed.is_some() {
                 return;
             }
-            if !is_sane(name, id, &columns) {
+            if !is_sane(name, id, &columns) || !kinds.has_metric(name, &columns) {
                 kept.refused += 1;
                 return;
             }

@@ -177,6 +177,8 @@ impl Places {
 pub(super) struct Kinds {
     /// Tables of entities with the numbers of columns that they have had, the key among them.
     pub(super) tables: BTreeMap<String, BTreeSet<usize>>,
+    /// Their columns, also those that are computed.
+    columns: BTreeSet<(String, String)>,
     /// Names of the sources by number.
     pub(super) sources: HashMap<i64, String>,
     /// The source of each metric.
@@ -202,11 +204,31 @@ impl Kinds {
                     && name != "scalar";
                 if of_ticks {
                     let columns = stored_columns(&connection, &name)?.len() + 1;
+                    let mut all = connection.prepare("SELECT name FROM pragma_table_xinfo(?)")?;
+                    for column in all.query_map([&name], |row| row.get(0))? {
+                        kinds.columns.insert((name.clone(), column?));
+                    }
                     kinds.tables.entry(name).or_default().insert(columns);
                 }
             }
         }
         Ok(kinds)
+    }
+
+    /// Whether a row of `metric` names a column that is there, where its source has a table. A row of
+    /// another table always is what it is.
+    pub(super) fn has_metric(&self, table: &str, columns: &[Value]) -> bool {
+        let (Some(Value::Integer(source)), Some(Value::Text(name))) =
+            (columns.get(1), columns.get(2))
+        else {
+            return true;
+        };
+        let of_source = self.sources.get(source);
+        table != "metric"
+            || of_source.is_none_or(|table| {
+                !self.tables.contains_key(table)
+                    || self.columns.contains(&(table.clone(), name.clone()))
+            })
     }
 
     fn table_of_entity(&self, entity: i64) -> Option<&str> {
