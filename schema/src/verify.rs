@@ -185,11 +185,12 @@ impl Stream<'_> {
                 continue;
             };
             let mut sum = Digest::default();
-            let mut values = Vec::with_capacity(self.columns.len());
-            for (at, column) in self.columns.iter().enumerate() {
-                values.push((*column, row.get_ref(at + 1)?));
-            }
-            sum.add(id, values.into_iter());
+            // The statement was made of these columns, so that each has its place.
+            let places = self.columns.iter().enumerate();
+            sum.add(
+                id,
+                places.map(|(at, column)| (*column, row.get_ref_unwrap(at + 1))),
+            );
             self.next = Some((id >> WHAT_BITS, source, sum));
             break;
         }
