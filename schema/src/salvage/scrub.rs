@@ -10,7 +10,7 @@ const PERSONAL: &[&str] = &[
 
 /// What stands before a user's number, or his name, in what the kernel and systemd write.
 const BEFORE_NUMBER: &[&str] = &["uid=", "UID: ", "user-", "user@"];
-const BEFORE_NAME: &[&str] = &["/home/", "/Users/"];
+const BEFORE_NAME: &[&str] = &["home/", "Users/"];
 
 /// Takes out what is personal; with no name of a machine only what is found by its form.
 #[derive(Clone, Debug, Default)]
