@@ -86,7 +86,7 @@ fn the_code_that_leaks_stands_with_its_cache_and_is_no_finding_of_its_own() {
     assert!((sites[0].share - 1.0).abs() < 0.05, "{}", sites[0].share);
 
     let out = folder.path().join("out");
-    report::write(&file, &out, None, |_| {}).unwrap();
+    report::write(&file, None, &out, |_| {}).unwrap();
     let json = std::fs::read_to_string(out.join("report.json")).unwrap();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     let finding = &json["findings"][0];

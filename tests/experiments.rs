@@ -247,7 +247,7 @@ fn the_report_tells_experiments_and_bounds_a_storm_of_events() {
         }
     });
     let out = file.with_extension("report");
-    report::write(&file, &out, |_| {}).unwrap();
+    report::write(&file, None, &out, |_| {}).unwrap();
     let markdown = std::fs::read_to_string(out.join("report.md")).unwrap();
     let json: Value =
         serde_json::from_slice(&std::fs::read(out.join("report.json")).unwrap()).unwrap();

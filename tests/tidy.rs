@@ -143,6 +143,7 @@ fn only_the_schema_and_the_tests_of_the_whole_name_sqlite() {
         [
             "tests/e2e/exit_codes.rs",
             "tests/e2e/queries.rs",
+            "tests/formats.rs",
             "tests/support/mod.rs"
         ]
     );
@@ -170,6 +171,7 @@ fn sql_stands_in_the_schema() {
         with,
         [
             "recorder/tests/parsers/described.rs",
+            "tests/formats.rs",
             "tests/support/mod.rs"
         ]
     );

@@ -14,7 +14,7 @@ use crate::load::Quantity;
 use crate::report::{quantity_of, rate_words};
 use crate::series_csv::{self, TrendLine};
 use crate::verdict::{Judgement, RULES, Verdict};
-use crate::{info, report, show};
+use crate::{info, report, salvage, show};
 
 const EXIT_CODES: &str = "Exit codes: 0 judged and clean, 1 findings at --fail-on, 2 failure, \
 3 too little to judge.";
@@ -80,6 +80,19 @@ enum Command {
         /// The recording
         file: PathBuf,
     },
+    /// Write what a torn, cut or altered copy still gives into a new recording
+    Salvage(SalvageArgs),
+}
+
+#[derive(Debug, Args)]
+struct SalvageArgs {
+    /// The damaged recording; its log is read where FILE-wal is beside it
+    file: PathBuf,
+    /// The new recording
+    out: PathBuf,
+    /// Leave out host names, users and command lines
+    #[arg(long)]
+    scrub: bool,
 }
 
 #[derive(Debug, Args)]
@@ -203,6 +216,11 @@ fn act(command: Command, out: &mut impl Write) -> anyhow::Result<u8> {
         Command::Compare(args) => compare(&args, out),
         Command::Info { file } => {
             out.write_all(info::describe(&file)?.as_bytes())?;
+            Ok(0)
+        }
+        Command::Salvage(args) => {
+            let told = salvage::salvage(&args.file, &args.out, args.scrub)?;
+            out.write_all(told.as_bytes())?;
             Ok(0)
         }
     }

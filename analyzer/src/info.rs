@@ -34,6 +34,21 @@ pub fn describe(db: &Path) -> anyhow::Result<String> {
         index.runs.len(),
         index.boots.len()
     )?;
+    let damage = recording.verify()?;
+    if damage.is_any() {
+        writeln!(
+            out,
+            "damage   {} of {} samples cannot be believed and are left out; `memsoak-analyze salvage \
+             FILE OUT` may give some of them",
+            damage.samples(),
+            damage.checked()
+        )?;
+    } else if damage.checked() == 0 {
+        writeln!(
+            out,
+            "damage   not checked: a recording of this format does not say what it should hold"
+        )?;
+    }
     for boot in &index.boots {
         let wall = |us: i64| {
             index

@@ -14,6 +14,7 @@ pub mod load;
 pub mod marks;
 pub mod onset;
 pub mod report;
+pub mod salvage;
 pub mod series_csv;
 pub mod show;
 pub mod stats;

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+/// What to do with a file that is damaged.
+pub(crate) const SALVAGE: &str = "`memsoak-analyze salvage FILE OUT` gives what is left";
+
 /// An error of the recording's file.
 ///
 /// What lies beneath stands in the text and is no `source()`, so that a printed chain does not say
@@ -76,11 +79,19 @@ pub enum Error {
         what: String,
     },
     /// The catalogue in the file names what cannot be.
-    #[error("{}: the catalogue names {what}; the file is damaged or was tampered with", path.display())]
+    #[error("{}: the catalogue names {what}; the file is damaged or was tampered with: {SALVAGE}", path.display())]
     Catalogue {
         /// The file.
         path: PathBuf,
         /// The offending name, bounded.
+        what: String,
+    },
+    /// The file holds what no recorder has written.
+    #[error("{}: {what}; the file is damaged or was tampered with: {SALVAGE}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// How that was seen.
         what: String,
     },
     /// SQLite refused.
@@ -95,6 +106,9 @@ pub enum Error {
     },
 }
 
+const DAMAGED: &str = " (the copy is torn or damaged: copy it again with `memsoak-record copy`, or \
+    `memsoak-analyze salvage FILE OUT` gives what is left)";
+
 fn open_hint(error: &std::io::Error) -> &'static str {
     match error.kind() {
         std::io::ErrorKind::PermissionDenied => " (check the permissions of file and folder)",
@@ -104,11 +118,20 @@ fn open_hint(error: &std::io::Error) -> &'static str {
 
 fn hint(error: &rusqlite::Error) -> &'static str {
     use rusqlite::ErrorCode as Code;
-    match error.sqlite_error_code() {
+    let Some(code) = error.sqlite_error_code() else {
+        // A value that no recorder writes: of another type, out of its range.
+        return DAMAGED;
+    };
+    match Some(code) {
         Some(Code::DiskFull) => " (free some room; what is recorded is kept)",
-        Some(Code::DatabaseCorrupt | Code::NotADatabase) => {
-            " (the copy is torn or damaged: copy it again with `memsoak-record copy`)"
-        }
+        // Too many steps, too long a text, a table that is not there: no recorder writes such a file.
+        Some(
+            Code::DatabaseCorrupt
+            | Code::NotADatabase
+            | Code::OperationInterrupted
+            | Code::TooBig
+            | Code::Unknown,
+        ) => DAMAGED,
         Some(Code::DatabaseBusy | Code::DatabaseLocked) => {
             " (another program holds it: try again, or close it)"
         }

@@ -1,14 +1,16 @@
 //! The file: its identity, its migrations, and how it is opened.
 
+use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::Error;
+use crate::error::SALVAGE;
+use crate::guard::{self, Budget};
 
 /// `application_id` of a recording: "msok".
 const APPLICATION_ID: i64 = 0x6d73_6f6b;
@@ -20,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0003_attribution.sql"),
     include_str!("../migrations/0004_machine.sql"),
     include_str!("../migrations/0005_mappings.sql"),
+    include_str!("../migrations/0006_sample_digest.sql"),
 ];
 
 /// The oldest file format that is read as it is: the migrations after it only add tables and
@@ -148,16 +151,25 @@ pub(crate) fn open_beside(path: &Path) -> Result<Connection, Error> {
     Ok(connection)
 }
 
+/// A recording that is open for reading.
+pub(crate) struct ToRead {
+    pub(crate) connection: Connection,
+    pub(crate) budget: Budget,
+    /// The tables of its format.
+    pub(crate) tables: HashSet<String>,
+}
+
 /// Opens a recording to read it. A copy of the .db alone is opened as it is, so that nothing is
 /// created beside it; with its log beside it the log is read too.
-pub(crate) fn open_to_read(path: &Path) -> Result<Connection, Error> {
+pub(crate) fn open_to_read(path: &Path) -> Result<ToRead, Error> {
     let open_error = |source| Error::Open {
         path: path.to_owned(),
         source,
     };
     // SQLite's own word for a missing or unreadable file does not say why.
     let file = fs::File::open(path).map_err(open_error)?;
-    if file.metadata().map_err(open_error)?.len() == 0 {
+    let file_bytes = file.metadata().map_err(open_error)?.len();
+    if file_bytes == 0 {
         return Err(Error::NotARecording {
             path: path.to_owned(),
             what: "it is empty".to_owned(),
@@ -176,16 +188,31 @@ pub(crate) fn open_to_read(path: &Path) -> Result<Connection, Error> {
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI,
         )?
     };
-    check_current(&connection, path)?;
-    // A recording may come from anywhere: nothing in its schema is trusted to run.
-    (|| {
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    let version = check_current(&connection, path)?;
+    let mut connection = connection;
+    // A recording may come from anywhere: nothing in it is trusted to run, or to end.
+    let budget = (|| {
         connection.execute_batch(
             "PRAGMA query_only = 1; PRAGMA cell_size_check = 1; PRAGMA cache_size = -16384;",
-        )
+        )?;
+        Budget::set(&mut connection, file_bytes)
     })()
     .context(path, "setting up the file")?;
+    let tables = guard::check_tables(&connection, path, version)?;
+    Ok(ToRead {
+        connection,
+        budget,
+        tables,
+    })
+}
+
+/// An empty recording of a format.
+pub(crate) fn in_memory(version: u32) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_in_memory()?;
+    let count = usize::try_from(version).unwrap_or(usize::MAX);
+    for sql in MIGRATIONS.iter().take(count) {
+        connection.execute_batch(sql)?;
+    }
     Ok(connection)
 }
 
@@ -227,7 +254,9 @@ fn check_identity(connection: &Connection, path: &Path) -> Result<u32, Error> {
     let id: i64 = connection
         .pragma_query_value(None, "application_id", |row| row.get(0))
         .map_err(|source| match source.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::NotADatabase) => not_one("it is no SQLite file".to_owned()),
+            Some(rusqlite::ErrorCode::NotADatabase) => not_one(format!(
+                "it is no SQLite file; of a damaged recording {SALVAGE}"
+            )),
             _ => Error::Sqlite {
                 path: path.to_owned(),
                 what: "reading the header",
@@ -252,7 +281,7 @@ fn check_identity(connection: &Connection, path: &Path) -> Result<u32, Error> {
     Ok(found)
 }
 
-fn check_current(connection: &Connection, path: &Path) -> Result<(), Error> {
+fn check_current(connection: &Connection, path: &Path) -> Result<u32, Error> {
     let found = check_identity(connection, path)?;
     if found < OLDEST_READABLE {
         return Err(Error::Older {
@@ -261,7 +290,7 @@ fn check_current(connection: &Connection, path: &Path) -> Result<(), Error> {
             known: newest_version(),
         });
     }
-    Ok(())
+    Ok(found)
 }
 
 fn set_up_writing(connection: &Connection, durability: Durability) -> rusqlite::Result<()> {

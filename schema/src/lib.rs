@@ -2,30 +2,38 @@
 
 mod beside;
 mod catalogue;
+mod digest;
+mod door;
 mod error;
 mod experiment;
 mod facts;
 mod file;
+mod guard;
 mod issue;
 mod picture;
 mod reader;
 mod rows;
 mod run;
+mod salvage;
 mod spec;
 mod sql;
+mod verify;
 mod writer;
 
 pub use beside::{copy, mark};
 pub use catalogue::{
     Boot, Entity, Event, Host, Labels, Metric, Plan, Run, Sample, Source, Tick, WallClock,
 };
+pub use door::printable;
 pub use error::Error;
 pub use experiment::{Beside, Experiment, PROBE, PROBE_REQUEST, ProbeRequest, RequestBox};
 pub use facts::{BootInfo, HostInfo, OpenRun, RunInfo, SampleState, TickCost, TickTime};
 pub use file::newest_version;
 pub use issue::Issue;
 pub use picture::{LastSample, Picture};
-pub use reader::{Recording, printable};
+pub use reader::Recording;
 pub use rows::{Happening, Label, RowRef, Rows, Value};
+pub use salvage::{Salvaged, SalvagedSource, Stretch, salvage};
 pub use spec::{Kind, MetricSpec, Shape, Spec, Status, Trend, Unit};
+pub use verify::Damage;
 pub use writer::Writer;

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use rusqlite::types::ValueRef;
 
 use crate::reader::{between, one_of, status, what};
+use crate::verify::DAMAGED_TEXT;
 use crate::writer::WHAT_BITS;
 use crate::{Error, Recording, Source, Status, Value};
 
@@ -40,7 +41,18 @@ impl Recording {
         source: &Source,
         ticks: &RangeInclusive<i64>,
     ) -> Result<Option<LastSample>, Error> {
-        self.newest(source, ticks, "TRUE")
+        let damage = self.verify()?;
+        let found = self.newest(source, ticks, "TRUE")?;
+        Ok(
+            found.map(|sample| match damage.stretch(source.source, sample.tick) {
+                Some(_) => LastSample {
+                    status: Status::Failed,
+                    reason: Some(DAMAGED_TEXT.to_owned()),
+                    ..sample
+                },
+                None => sample,
+            }),
+        )
     }
 
     /// What a source held at the end of a range of ticks, which is to begin with the boot's first:
@@ -53,8 +65,16 @@ impl Recording {
         source: &Source,
         ticks: &RangeInclusive<i64>,
     ) -> Result<Option<Picture>, Error> {
-        let Some(sample) = self.newest(source, ticks, "status IN (0, 1)")? else {
-            return Ok(None);
+        let damage = self.verify()?;
+        let mut believed = ticks.clone();
+        let sample = loop {
+            let Some(sample) = self.newest(source, &believed, "status IN (0, 1)")? else {
+                return Ok(None);
+            };
+            match damage.stretch(source.source, sample.tick) {
+                Some(stretch) => believed = *ticks.start()..=stretch.start().saturating_sub(1),
+                None => break sample,
+            }
         };
         let until = *ticks.start()..=sample.tick;
         let from = self

@@ -1,23 +1,38 @@
 //! The door through which a recording is read: its catalogue, and its rows as a stream.
 
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
+use crate::door::{
+    Ascending, COUNTS, TICKS, TIMES_US, WHATS, bytes, labels, number, small, text, text_or_none,
+    within, within_or_none,
+};
 use crate::file::{self, Context};
+use crate::guard::Budget;
+use crate::verify::{DAMAGED_REASON, DAMAGED_TEXT, Damage};
 use crate::writer::WHAT_BITS;
 use crate::{
-    Boot, Entity, Error, Event, Host, Kind, Labels, Metric, Plan, Run, Sample, Source, Status,
-    Tick, Trend, Unit, WallClock,
+    Boot, Entity, Error, Event, Host, Kind, Metric, Plan, Run, Sample, Source, Status, Tick, Trend,
+    Unit, WallClock,
 };
 
 /// A recording that is read. Nothing in it is changed, and no transaction stays open between calls.
+///
+/// It may come from anywhere, and from a copy that went wrong: numbers are within the bounds below
+/// or refused, text is made printable, and each call ends within a number of steps that the size of
+/// the file allows.
 #[derive(Debug)]
 pub struct Recording {
-    connection: Connection,
-    path: PathBuf,
+    pub(crate) connection: Connection,
+    pub(crate) path: PathBuf,
+    pub(crate) budget: Budget,
+    tables: HashSet<String>,
+    damage: OnceCell<Damage>,
 }
 
 impl Recording {
@@ -26,10 +41,32 @@ impl Recording {
     /// # Errors
     /// When the file cannot be opened, is no recording, or is of another format.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        let open = file::open_to_read(path)?;
         Ok(Self {
-            connection: file::open_to_read(path)?,
+            connection: open.connection,
             path: path.to_owned(),
+            budget: open.budget,
+            tables: open.tables,
+            damage: OnceCell::new(),
         })
+    }
+
+    /// Checks that what the samples were made of is there and unaltered. From then on
+    /// [`scan_samples`](Self::scan_samples) hands out those that are not as failed, up to the next
+    /// full picture of the source, so that what is lost is a gap and not "nothing has changed".
+    ///
+    /// Reads every row once. A recording from before samples had a digest is taken as it is.
+    ///
+    /// # Errors
+    /// When the file is damaged so that it cannot be read.
+    pub fn verify(&self) -> Result<&Damage, Error> {
+        match self.damage.get() {
+            Some(damage) => Ok(damage),
+            None => {
+                let found = Damage::find(self)?;
+                Ok(self.damage.get_or_init(|| found))
+            }
+        }
     }
 
     /// The file.
@@ -37,19 +74,28 @@ impl Recording {
         &self.path
     }
 
+    /// Whether SQLite finds its structures whole. Reads all of the file.
+    pub(crate) fn is_well_formed(&self) -> bool {
+        self.budget.begin();
+        self.connection
+            .query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
+            .is_ok_and(|word| word == "ok")
+    }
+
     fn list<T>(
         &self,
         what: &'static str,
         sql: &str,
-        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+        mut read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, Error> {
-        (|| {
-            let mut statement = self.connection.prepare(sql)?;
-            statement
-                .query_map([], read)?
-                .collect::<rusqlite::Result<_>>()
-        })()
-        .context(&self.path, what)
+        let mut list = Vec::new();
+        let mut kept = 0;
+        self.scan(what, sql, |row| {
+            self.budget.keep(&mut kept, row)?;
+            list.push(read(row)?);
+            Ok(())
+        })?;
+        Ok(list)
     }
 
     /// The machines; one, unless files were joined.
@@ -63,8 +109,8 @@ impl Recording {
             |row| {
                 Ok(Host {
                     host: row.get(0)?,
-                    name: printable(&bytes(row.get_ref(1)?)),
-                    arch: row.get::<_, Option<String>>(2)?.unwrap_or_default(),
+                    name: text(row, 1)?,
+                    arch: text(row, 2)?,
                 })
             },
         )
@@ -82,11 +128,14 @@ impl Recording {
                 Ok(Boot {
                     boot: row.get(0)?,
                     host: row.get(1)?,
-                    boot_id: row.get(2)?,
-                    kernel: row.get::<_, Option<String>>(3)?.unwrap_or_default(),
-                    page_bytes: row.get(4)?,
-                    user_hz: row.get(5)?,
-                    cpus: row.get(6)?,
+                    boot_id: text(row, 2)?,
+                    kernel: text(row, 3)?,
+                    page_bytes: small(row, 4, 512..=1 << 24)?,
+                    user_hz: small(row, 5, 1..=1_000_000)?,
+                    cpus: match row.get_ref(6)? {
+                        ValueRef::Null => None,
+                        _ => Some(small(row, 6, 0..=1 << 24)?),
+                    },
                 })
             },
         )
@@ -105,15 +154,15 @@ impl Recording {
                 Ok(Run {
                     run: row.get(0)?,
                     boot: row.get(1)?,
-                    program: row.get(2)?,
+                    program: text(row, 2)?,
                     pid: row.get(3)?,
                     uid: row.get(4)?,
-                    started_us: row.get(5)?,
-                    interval_us: row.get(6)?,
+                    started_us: within(row, 5, TIMES_US)?,
+                    interval_us: within(row, 6, TIMES_US)?,
                     settings: labels(row.get_ref(7)?),
                     labels: labels(row.get_ref(8)?),
-                    ended_us: row.get(9)?,
-                    end_reason: row.get(10)?,
+                    ended_us: within_or_none(row, 9, TIMES_US)?,
+                    end_reason: text_or_none(row, 10)?,
                 })
             },
         )
@@ -124,19 +173,36 @@ impl Recording {
     /// # Errors
     /// When the file is damaged.
     pub fn ticks(&self) -> Result<Vec<Tick>, Error> {
+        let boot_of: HashMap<i64, i64> = self
+            .runs()?
+            .into_iter()
+            .map(|run| (run.run, run.boot))
+            .collect();
+        let mut ascending = Ascending::default();
+        let mut latest: HashMap<i64, i64> = HashMap::new();
         self.list(
             "reading the ticks",
             "SELECT tick, run, boottime_us, late_us, missed, took_us, cpu_us FROM tick ORDER BY tick",
             |row| {
-                Ok(Tick {
-                    tick: row.get(0)?,
+                let tick = Tick {
+                    tick: within(row, 0, TICKS)?,
                     run: row.get(1)?,
-                    boottime_us: row.get(2)?,
-                    late_us: row.get(3)?,
-                    missed: row.get(4)?,
-                    took_us: row.get(5)?,
-                    cpu_us: row.get(6)?,
-                })
+                    boottime_us: within(row, 2, TIMES_US)?,
+                    late_us: within(row, 3, TIMES_US)?,
+                    missed: within(row, 4, COUNTS)?,
+                    took_us: within(row, 5, TIMES_US)?,
+                    cpu_us: within(row, 6, TIMES_US)?,
+                };
+                ascending.next(tick.tick)?;
+                // Within a boot this clock is never set back.
+                if let Some(boot) = boot_of.get(&tick.run) {
+                    let latest = latest.entry(*boot).or_insert(tick.boottime_us);
+                    if tick.boottime_us < *latest {
+                        return Err(rusqlite::Error::IntegralValueOutOfRange(2, tick.boottime_us));
+                    }
+                    *latest = tick.boottime_us;
+                }
+                Ok(tick)
             },
         )
     }
@@ -151,9 +217,9 @@ impl Recording {
             "SELECT tick, boot, offset_us FROM wall_clock ORDER BY tick",
             |row| {
                 Ok(WallClock {
-                    tick: row.get(0)?,
+                    tick: within(row, 0, TICKS)?,
                     boot: row.get(1)?,
-                    offset_us: row.get(2)?,
+                    offset_us: within(row, 2, TIMES_US)?,
                 })
             },
         )
@@ -169,26 +235,33 @@ impl Recording {
             "SELECT source, name, paths, shape, needs FROM source ORDER BY source",
             |row| {
                 Ok(Source {
-                    source: row.get(0)?,
-                    name: row.get(1)?,
-                    paths: row.get(2)?,
-                    has_entities: row.get::<_, String>(3)? == "entities",
-                    needs: row.get(4)?,
+                    source: within(row, 0, WHATS)?,
+                    name: text(row, 1)?,
+                    paths: text(row, 2)?,
+                    has_entities: bytes(row.get_ref(3)?) == b"entities",
+                    needs: text(row, 4)?,
                     metrics: Vec::new(),
                 })
             },
         )?;
+        for source in &sources {
+            self.identifier(&source.name)?;
+            // What else a file holds under the name of a source is not read.
+            if source.has_entities && !self.tables.contains(&source.name) {
+                return Err(self.not_in_catalogue(&source.name));
+            }
+        }
         let metrics = self.list(
             "reading the metrics",
             "SELECT source, metric, name, unit, kind, trend, part_of FROM metric ORDER BY metric",
             |row| {
                 let metric = Metric {
-                    metric: row.get(1)?,
-                    name: row.get(2)?,
-                    unit: Unit::from_word(&row.get::<_, String>(3)?).unwrap_or(Unit::Count),
-                    kind: Kind::from_word(&row.get::<_, String>(4)?).unwrap_or(Kind::Gauge),
-                    trend: Trend::from_word(&row.get::<_, String>(5)?).unwrap_or(Trend::None),
-                    part_of: row.get(6)?,
+                    metric: within(row, 1, WHATS)?,
+                    name: text(row, 2)?,
+                    unit: Unit::from_word(&text(row, 3)?).unwrap_or(Unit::Count),
+                    kind: Kind::from_word(&text(row, 4)?).unwrap_or(Kind::Gauge),
+                    trend: Trend::from_word(&text(row, 5)?).unwrap_or(Trend::None),
+                    part_of: text(row, 6)?,
                 };
                 Ok((row.get::<_, i64>(0)?, metric))
             },
@@ -206,6 +279,7 @@ impl Recording {
     /// # Errors
     /// When the file is damaged.
     pub fn entity(&self, number: i64) -> Result<Option<Entity>, Error> {
+        self.budget.begin();
         let found = self
             .connection
             .prepare_cached(
@@ -227,7 +301,7 @@ impl Recording {
         let sql =
             format!("SELECT entity, boot FROM entity WHERE source = {source} ORDER BY entity");
         self.list("reading the entities", &sql, |row| {
-            Ok((row.get(0)?, row.get(1)?))
+            Ok((within(row, 0, WHATS)?, row.get(1)?))
         })
     }
 
@@ -272,7 +346,7 @@ impl Recording {
                 ValueRef::Integer(pid) => Some(pid),
                 _ => None,
             };
-            each(row.get(0)?, row.get(1)?, name, pid);
+            each(within(row, 0, WHATS)?, row.get(1)?, name, pid);
             Ok(())
         })
     }
@@ -282,11 +356,15 @@ impl Recording {
     /// # Errors
     /// When the file is damaged.
     pub fn reasons(&self) -> Result<Vec<(i64, String)>, Error> {
-        self.list(
+        let mut reasons = self.list(
             "reading the reasons",
-            "SELECT reason, text FROM reason",
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )
+            "SELECT reason, text FROM reason ORDER BY reason",
+            |row| Ok((row.get(0)?, text(row, 1)?)),
+        )?;
+        if self.damage.get().is_some_and(Damage::is_any) {
+            reasons.push((DAMAGED_REASON, DAMAGED_TEXT.to_owned()));
+        }
+        Ok(reasons)
     }
 
     /// The events in order of time.
@@ -300,10 +378,10 @@ impl Recording {
             |row| {
                 Ok(Event {
                     boot: row.get(0)?,
-                    boottime_us: row.get(1)?,
-                    kind: row.get(2)?,
-                    source: row.get(3)?,
-                    text: printable(&bytes(row.get_ref(4)?)),
+                    boottime_us: within(row, 1, TIMES_US)?,
+                    kind: text(row, 2)?,
+                    source: text_or_none(row, 3)?,
+                    text: text(row, 4)?,
                     detail: labels(row.get_ref(5)?),
                 })
             },
@@ -320,10 +398,10 @@ impl Recording {
             "SELECT tick, source, interval_us, reason FROM plan ORDER BY tick, source",
             |row| {
                 Ok(Plan {
-                    tick: row.get(0)?,
+                    tick: within(row, 0, TICKS)?,
                     source: row.get(1)?,
-                    interval_us: row.get(2)?,
-                    reason: row.get(3)?,
+                    interval_us: within(row, 2, TIMES_US)?,
+                    reason: text(row, 3)?,
                 })
             },
         )
@@ -334,20 +412,30 @@ impl Recording {
     /// # Errors
     /// When the file is damaged.
     pub fn scan_samples(&self, mut each: impl FnMut(Sample)) -> Result<(), Error> {
+        let mut ascending = Ascending::default();
+        let none = Damage::default();
+        let mut damage = self.damage.get().unwrap_or(&none).cursor();
         self.scan(
             "reading the samples",
             "SELECT id, status, keyframe, read_us, bytes, reason FROM sample ORDER BY id",
             |row| {
-                let id: i64 = row.get(0)?;
-                each(Sample {
+                let id: i64 = within(row, 0, 0..=i64::MAX)?;
+                ascending.next(id)?;
+                let mut sample = Sample {
                     tick: id >> WHAT_BITS,
                     source: what(id),
                     status: status(row.get(1)?),
                     keyframe: row.get(2)?,
-                    read_us: row.get(3)?,
-                    bytes: row.get(4)?,
+                    read_us: within_or_none(row, 3, COUNTS)?,
+                    bytes: within_or_none(row, 4, COUNTS)?,
                     reason: row.get(5)?,
-                });
+                };
+                if damage.has(sample.tick, sample.source) {
+                    sample.status = Status::Failed;
+                    sample.keyframe = false;
+                    sample.reason = Some(DAMAGED_REASON);
+                }
+                each(sample);
                 Ok(())
             },
         )
@@ -369,8 +457,10 @@ impl Recording {
             between(ticks),
             one_of(metrics)
         );
+        let mut ascending = Ascending::default();
         self.scan("reading the scalars", &sql, |row| {
             let id: i64 = row.get(0)?;
+            ascending.next(id)?;
             each(id >> WHAT_BITS, what(id), number(row.get_ref(1)?));
             Ok(())
         })
@@ -390,6 +480,9 @@ impl Recording {
         mut each: impl FnMut(i64, i64, &[f64]),
     ) -> Result<(), Error> {
         let table = self.identifier(&source.name)?;
+        if !self.tables.contains(table) {
+            return Err(self.not_in_catalogue(table));
+        }
         let columns = metrics
             .iter()
             .map(|metric| self.identifier(&metric.name))
@@ -402,8 +495,10 @@ impl Recording {
             entities.map_or_else(|| "TRUE".to_owned(), one_of)
         );
         let mut values = vec![f64::NAN; columns.len()];
+        let mut ascending = Ascending::default();
         self.scan("reading the rows of a source", &sql, |row| {
             let id: i64 = row.get(0)?;
+            ascending.next(id)?;
             for (at, value) in values.iter_mut().enumerate() {
                 *value = number(row.get_ref(at + 1)?);
             }
@@ -418,6 +513,7 @@ impl Recording {
         sql: &str,
         mut each: impl FnMut(&Row<'_>) -> rusqlite::Result<()>,
     ) -> Result<(), Error> {
+        self.budget.begin();
         (|| {
             let mut statement = self.connection.prepare(sql)?;
             let mut rows = statement.query([])?;
@@ -440,19 +536,23 @@ impl Recording {
         if is_word {
             Ok(name)
         } else {
-            Err(Error::Catalogue {
-                path: self.path.clone(),
-                what: printable(name.as_bytes().get(..64).unwrap_or(name.as_bytes())),
-            })
+            Err(self.not_in_catalogue(name))
+        }
+    }
+
+    fn not_in_catalogue(&self, name: &str) -> Error {
+        Error::Catalogue {
+            path: self.path.clone(),
+            what: crate::printable(name.as_bytes().get(..64).unwrap_or(name.as_bytes())),
         }
     }
 }
 
 fn entity(row: &Row<'_>) -> rusqlite::Result<Entity> {
     Ok(Entity {
-        entity: row.get(0)?,
+        entity: within(row, 0, WHATS)?,
         boot: row.get(1)?,
-        first_tick: row.get(2)?,
+        first_tick: within(row, 2, TICKS)?,
         name: bytes(row.get_ref(3)?),
         labels: labels(row.get_ref(4)?),
     })
@@ -484,60 +584,4 @@ pub(crate) fn status(code: i64) -> Status {
         4 => Status::Skipped,
         _ => Status::Failed,
     }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "judging needs 53 bits at the most"
-)]
-fn number(value: ValueRef<'_>) -> f64 {
-    match value {
-        ValueRef::Integer(i) => i as f64,
-        ValueRef::Real(r) => r,
-        _ => f64::NAN,
-    }
-}
-
-fn bytes(value: ValueRef<'_>) -> Vec<u8> {
-    match value {
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.to_vec(),
-        _ => Vec::new(),
-    }
-}
-
-/// Labels hold what processes and people chose, so they are made printable as names are.
-fn labels(value: ValueRef<'_>) -> Labels {
-    let found: Labels = serde_json::from_slice(&bytes(value)).unwrap_or_default();
-    found
-        .into_iter()
-        .map(|(key, label)| {
-            let label = match label {
-                serde_json::Value::String(text) => printable(text.as_bytes()).into(),
-                label => label,
-            };
-            (printable(key.as_bytes()), label)
-        })
-        .collect()
-}
-
-/// Text from the kernel or the file, safe to print: what is not UTF-8 or would steer a terminal is
-/// escaped.
-pub fn printable(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            // Bidirectional overrides and isolates reorder what stands around them.
-            let steers = c.is_control()
-                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-            if steers {
-                out.extend(c.escape_default());
-            } else {
-                out.push(c);
-            }
-        }
-        for byte in chunk.invalid() {
-            out.push_str(&std::ascii::escape_default(*byte).to_string());
-        }
-    }
-    out
 }

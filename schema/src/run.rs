@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use rusqlite::params;
 use rusqlite::types::ValueRef;
 
+use crate::digest;
 use crate::file::Context;
 use crate::sql::{Name, insert_metric, lossy, none_if_no_rows};
 use crate::writer::{Slot, SourceState, Writer};
@@ -211,13 +212,14 @@ impl Writer {
             ],
             |row| row.get(0),
         )?;
+        let mut names = vec!["value"];
         let insert = match &spec.shape {
             Shape::Scalars { .. } => "INSERT INTO scalar (id, value) VALUES (?, ?)".to_owned(),
             Shape::Entities { columns } => {
                 for column in *columns {
                     insert_metric(db, id, column.name, column)?;
                 }
-                let stored: Vec<_> = columns
+                names = columns
                     .iter()
                     .filter(|c| !c.generated)
                     .map(|c| c.name)
@@ -225,8 +227,8 @@ impl Writer {
                 format!(
                     "INSERT INTO {} (id, {}) VALUES (?{})",
                     spec.name,
-                    stored.join(", "),
-                    ", ?".repeat(stored.len())
+                    names.join(", "),
+                    ", ?".repeat(names.len())
                 )
             }
         };
@@ -237,6 +239,8 @@ impl Writer {
             slots: HashMap::new(),
             round: 0,
             samples_to_keyframe: 0,
+            digest: None,
+            columns: names.into_iter().map(digest::column).collect(),
             loaded: false,
         });
         Ok(())
@@ -251,6 +255,7 @@ impl Writer {
         for source in &mut self.sources {
             source.slots.clear();
             source.samples_to_keyframe = 0;
+            source.digest = None;
             source.loaded = true;
             let width = source.spec.width();
             let (sql, boot) = match source.spec.shape {

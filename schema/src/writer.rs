@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
 
+use crate::digest::{self, Digest, Stamp};
 use crate::file::{self, Context, Durability};
 use crate::sql::{
     Bound, face_of, insert_entity, insert_event, insert_metric, none_if_no_rows, status_code,
@@ -42,6 +43,10 @@ pub(crate) struct SourceState {
     pub(crate) slots: HashMap<Box<[u8]>, Slot>,
     pub(crate) round: u32,
     pub(crate) samples_to_keyframe: u32,
+    /// Over the rows stored since the last keyframe; `None` before the first one.
+    pub(crate) digest: Option<Digest>,
+    /// [`digest::column`] of the stored columns.
+    pub(crate) columns: Vec<u64>,
     /// Slots were loaded from an earlier run, and may be of things long gone.
     pub(crate) loaded: bool,
 }
@@ -155,25 +160,44 @@ impl Writer {
                 source.samples_to_keyframe.saturating_sub(1)
             };
         }
+        let mut stored = None;
+        if let Some(rows) = rows {
+            if keyframe {
+                source.digest = Some(Digest::default());
+            }
+            stored = Some(self.store_rows(index, rows, keyframe)?);
+        }
+        let source = &self.sources[index];
+        let id = tick_key | source.id;
+        let status = status_code(state.status);
+        let stamp = Stamp {
+            id,
+            status,
+            keyframe,
+            boottime_us: self.pending.map_or(0, |time| time.boottime_us),
+        };
+        // Without rows there is nothing to check.
+        let digest = source.digest.filter(|_| stored.is_some());
         self.connection
             .prepare_cached(
-                "INSERT INTO sample (id, status, keyframe, read_us, bytes, reason) VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO sample (id, status, keyframe, read_us, bytes, reason, stored, digest) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             )?
             .execute(params![
-                tick_key | source.id,
-                status_code(state.status),
+                id,
+                status,
                 keyframe,
                 state.read_us,
                 state.bytes,
-                reason
-            ])?;
-        match rows {
-            Some(rows) => self.store_rows(index, rows, keyframe),
-            None => Ok(()),
-        }
+                reason,
+                stored,
+                digest.map(|digest| digest.seal(stamp))
+            ])
+            .map(drop)
     }
 
-    fn store_rows(&mut self, index: usize, rows: &Rows, keyframe: bool) -> rusqlite::Result<()> {
+    /// Stores what changed and returns the number of rows that it took.
+    fn store_rows(&mut self, index: usize, rows: &Rows, keyframe: bool) -> rusqlite::Result<i64> {
         let tick_key = self.tick << WHAT_BITS;
         let source = &mut self.sources[index];
         let db = &self.connection;
@@ -229,7 +253,12 @@ impl Writer {
         // Appending in ascending order keeps each table's tail the only page that a tick touches.
         self.order.sort_unstable();
         let mut insert = db.prepare_cached(&source.insert)?;
+        let mut stored = 0;
+        let mut sum = Digest::default();
         for &(id, at) in &self.order {
+            stored += 1;
+            let values = all[at].values().iter().map(digest::stored);
+            sum.add(tick_key | id, source.columns.iter().copied().zip(values));
             insert.raw_bind_parameter(1, tick_key | id)?;
             for (column, value) in all[at].values().iter().enumerate() {
                 insert.raw_bind_parameter(column + 2, Bound(*value))?;
@@ -237,6 +266,8 @@ impl Writer {
             insert.raw_execute()?;
         }
         let mut store_gone = |id: i64| -> rusqlite::Result<()> {
+            stored += 1;
+            sum.add(tick_key | id, std::iter::empty());
             insert.raw_bind_parameter(1, tick_key | id)?;
             for column in 0..source.spec.width() {
                 insert.raw_bind_parameter(column + 2, rusqlite::types::Null)?;
@@ -267,7 +298,10 @@ impl Writer {
                 }
             }
         }
-        Ok(())
+        if let Some(digest) = &mut source.digest {
+            digest.join(sum);
+        }
+        Ok(stored)
     }
 
     fn reason_id(&mut self, text: &str) -> rusqlite::Result<i64> {

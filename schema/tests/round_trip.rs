@@ -473,7 +473,10 @@ fn a_file_of_the_format_before_is_read_as_it_is_and_migrated_by_a_recorder() {
         .iter()
         .map(|(kind, name)| format!("DROP {kind} IF EXISTS {name}; "))
         .collect();
-    set_version(&format!("{sql} PRAGMA user_version = 2;"));
+    set_version(&format!(
+        "{sql} ALTER TABLE sample DROP COLUMN stored; \
+         ALTER TABLE sample DROP COLUMN digest; PRAGMA user_version = 2;"
+    ));
     assert_eq!(scalars(&Recording::open(&path).unwrap()), [(1, 10.0)]);
     drop(Writer::open(&path).unwrap());
     let db = rusqlite::Connection::open(&path).unwrap();

@@ -22,6 +22,7 @@ mod names;
 mod probe;
 mod queries;
 mod recording;
+mod salvage;
 mod sharing;
 #[path = "../support/mod.rs"]
 mod support;

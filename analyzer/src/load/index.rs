@@ -109,6 +109,7 @@ impl Index {
     /// # Errors
     /// When the file is damaged.
     pub fn read(recording: &Recording) -> Result<Self, Error> {
+        recording.verify()?;
         let runs = recording.runs()?;
         let ticks = recording.ticks()?;
         let sources = recording.sources()?;
@@ -128,7 +129,9 @@ impl Index {
             coverage,
             plans: recording.plans()?,
             ticks: ticks.len() as u64,
-            missed: ticks.iter().map(|tick| tick.missed.unsigned_abs()).sum(),
+            missed: ticks.iter().fold(0, |sum, tick| {
+                sum.saturating_add(tick.missed.unsigned_abs())
+            }),
             runs,
         })
     }
@@ -139,7 +142,7 @@ impl Index {
         self.clock
             .iter()
             .rfind(|clock| clock.boot == boot)
-            .map(|clock| boottime_us + clock.offset_us)
+            .map(|clock| boottime_us.saturating_add(clock.offset_us))
     }
 
     /// The machine of a boot.
@@ -189,7 +192,11 @@ fn find_gaps(
         .windows(2)
         .filter(|pair| pair[1].boottime_us - pair[0].boottime_us > interval_us * 5 / 2)
         .map(|pair| {
-            let reason = if pair[0].run == pair[1].run {
+            // Ticks are numbered one after the other: what is not there was thinned out, or lost.
+            let absent = pair[1].tick.saturating_sub(pair[0].tick) - 1;
+            let reason = if pair[0].run == pair[1].run && absent > 0 {
+                format!("{absent} ticks are not in the file")
+            } else if pair[0].run == pair[1].run {
                 format!("{} ticks missed", pair[1].missed)
             } else {
                 let ended = run_of
@@ -205,6 +212,13 @@ fn find_gaps(
             )
         })
         .collect()
+}
+
+fn damaged(samples: u64) -> String {
+    format!(
+        "{samples} of its samples are damaged in this file; `memsoak-analyze salvage FILE OUT` \
+         may give some of them"
+    )
 }
 
 #[derive(Default)]
@@ -228,7 +242,7 @@ fn read_samples(
     recording.scan_samples(|sample| {
         let tally = tallies.entry(sample.source).or_default();
         tally.planned += 1;
-        tally.read_us += sample.read_us.unwrap_or(0);
+        tally.read_us = tally.read_us.saturating_add(sample.read_us.unwrap_or(0));
         tally.status = Some(sample.status);
         if sample.reason.is_some() || sample.status == Status::Ok {
             tally.reason = sample.reason;
@@ -266,6 +280,7 @@ fn read_samples(
         }
     })?;
     let reasons: HashMap<_, _> = recording.reasons()?.into_iter().collect();
+    let damage = recording.verify()?;
     Ok(sources
         .iter()
         .filter_map(|source| {
@@ -275,9 +290,13 @@ fn read_samples(
             Some(Coverage {
                 source: source.name.clone(),
                 status: tally.status?,
-                reason: tally
-                    .reason
-                    .and_then(|reason| reasons.get(&reason).cloned()),
+                reason: match damage.of_source(source.source) {
+                    0 => tally
+                        .reason
+                        .and_then(|reason| reasons.get(&reason).cloned()),
+                    // Also where the last sample is good: what is missing from the middle counts.
+                    samples => Some(damaged(samples)),
+                },
                 ticks_ok: tally.ok,
                 ticks_planned: tally.planned,
                 read_us,

@@ -1,0 +1,325 @@
+//! Which samples of a recording can be believed: those whose digest is that of the rows found.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::RangeInclusive;
+
+use rusqlite::{Connection, Rows, Statement};
+
+use crate::digest::{self, Digest, Stamp};
+use crate::file::Context;
+use crate::reader::{Recording, what};
+use crate::writer::WHAT_BITS;
+use crate::{Error, Source};
+
+/// The reason of a sample that is not believed: no recording has a reason of that number.
+pub(crate) const DAMAGED_REASON: i64 = i64::MIN;
+
+/// What it says.
+pub(crate) const DAMAGED_TEXT: &str =
+    "damaged in this file; `memsoak-analyze salvage FILE OUT` may give some of it";
+
+/// The samples of a recording that gave values and are not to be believed.
+#[derive(Clone, Debug, Default)]
+pub struct Damage {
+    sources: HashMap<i64, Lost>,
+    samples: u64,
+    checked: u64,
+}
+
+/// What a source has lost.
+#[derive(Clone, Debug, Default)]
+struct Lost {
+    samples: u64,
+    /// First and last tick of each stretch, in order.
+    stretches: Vec<RangeInclusive<i64>>,
+}
+
+impl Damage {
+    /// How many samples there are that cannot be believed.
+    pub fn samples(&self) -> u64 {
+        self.samples
+    }
+
+    /// How many samples had a digest to check them by; 0 in a recording of an older format.
+    pub fn checked(&self) -> u64 {
+        self.checked
+    }
+
+    /// Whether anything was found.
+    pub fn is_any(&self) -> bool {
+        self.samples > 0
+    }
+
+    /// How many of them are of a source.
+    pub fn of_source(&self, source: i64) -> u64 {
+        self.sources.get(&source).map_or(0, |lost| lost.samples)
+    }
+
+    /// The stretch of a source's damage that a tick lies in.
+    pub(crate) fn stretch(&self, source: i64, tick: i64) -> Option<&RangeInclusive<i64>> {
+        let stretches = &self.sources.get(&source)?.stretches;
+        let at = stretches.partition_point(|stretch| *stretch.end() < tick);
+        stretches.get(at).filter(|stretch| stretch.contains(&tick))
+    }
+
+    /// For samples in order of ticks.
+    pub(crate) fn cursor(&self) -> DamageCursor<'_> {
+        DamageCursor {
+            damage: self,
+            at: HashMap::new(),
+        }
+    }
+
+    fn add(&mut self, source: i64, tick: i64, begins: bool) {
+        self.samples += 1;
+        let lost = self.sources.entry(source).or_default();
+        lost.samples += 1;
+        match lost.stretches.last_mut() {
+            Some(last) if !begins => *last = *last.start()..=tick,
+            _ => lost.stretches.push(tick..=tick),
+        }
+    }
+
+    pub(crate) fn find(recording: &Recording) -> Result<Self, Error> {
+        let known =
+            has_digest(&recording.connection).context(&recording.path, "reading the schema")?;
+        if !known {
+            return Ok(Self::default());
+        }
+        let sources = recording.sources()?;
+        recording.budget.begin();
+        find(&recording.connection, &sources).context(&recording.path, "checking the rows")
+    }
+}
+
+/// Where a stream of samples stands among the stretches of damage.
+pub(crate) struct DamageCursor<'a> {
+    damage: &'a Damage,
+    at: HashMap<i64, usize>,
+}
+
+impl DamageCursor<'_> {
+    pub(crate) fn has(&mut self, tick: i64, source: i64) -> bool {
+        let Some(Lost { stretches, .. }) = self.damage.sources.get(&source) else {
+            return false;
+        };
+        let at = self.at.entry(source).or_insert(0);
+        while stretches
+            .get(*at)
+            .is_some_and(|stretch| *stretch.end() < tick)
+        {
+            *at += 1;
+        }
+        stretches
+            .get(*at)
+            .is_some_and(|stretch| stretch.contains(&tick))
+    }
+}
+
+/// What the rows of one source sum up to, while they stream past.
+#[derive(Debug, Default)]
+pub(crate) struct Check {
+    sum: Digest,
+    since_keyframe: bool,
+    bad: bool,
+}
+
+impl Check {
+    /// Takes a sample with the rows that stand at its tick. Whether it can be believed: its digest
+    /// fits, and nothing was lost since the last full picture.
+    pub(crate) fn sample(&mut self, stamp: Stamp, rows: Digest, digest: Option<i64>) -> bool {
+        if stamp.keyframe {
+            *self = Self {
+                since_keyframe: true,
+                ..Self::default()
+            };
+        }
+        self.sum.join(rows);
+        if let Some(digest) = digest.filter(|_| self.since_keyframe) {
+            self.bad |= digest != self.sum.seal(stamp);
+        }
+        !self.bad
+    }
+
+    /// Takes rows of a tick at which the source has no sample that says they were obtained.
+    pub(crate) fn stray(&mut self, rows: Digest) {
+        self.sum.join(rows);
+        self.bad = true;
+    }
+}
+
+fn has_digest(connection: &Connection) -> rusqlite::Result<bool> {
+    connection
+        .query_row(
+            "SELECT count(*) FROM pragma_table_xinfo('sample') WHERE name = 'digest'",
+            [],
+            |row| row.get::<_, i64>(0),
+        )
+        .map(|columns| columns > 0)
+}
+
+/// The columns of a table that are stored, in order, after its key.
+pub(crate) fn stored_columns(
+    connection: &Connection,
+    table: &str,
+) -> rusqlite::Result<Vec<String>> {
+    connection
+        .prepare("SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0 AND pk = 0 ORDER BY cid")?
+        .query_map([table], |row| row.get(0))?
+        .collect()
+}
+
+/// The rows of a table in order of ticks, summed by tick and source.
+struct Stream<'s> {
+    rows: Rows<'s>,
+    columns: Vec<u64>,
+    /// The source of all rows, or `None`: by metric.
+    source: Option<i64>,
+    next: Option<(i64, i64, Digest)>,
+    last: i64,
+}
+
+impl Stream<'_> {
+    fn fetch(&mut self, source_of: &HashMap<i64, i64>) -> rusqlite::Result<()> {
+        self.next = None;
+        while let Some(row) = self.rows.next()? {
+            let id: i64 = row.get(0)?;
+            if id <= self.last {
+                return Err(rusqlite::Error::IntegralValueOutOfRange(0, id));
+            }
+            self.last = id;
+            let Some(source) = self.source.or_else(|| source_of.get(&what(id)).copied()) else {
+                continue;
+            };
+            let mut sum = Digest::default();
+            // The statement was made of these columns, so that each has its place.
+            let places = self.columns.iter().enumerate();
+            sum.add(
+                id,
+                places.map(|(at, column)| (*column, row.get_ref_unwrap(at + 1))),
+            );
+            self.next = Some((id >> WHAT_BITS, source, sum));
+            break;
+        }
+        Ok(())
+    }
+}
+
+fn find(connection: &Connection, sources: &[Source]) -> rusqlite::Result<Damage> {
+    // One transaction: a recorder may be at work, and all tables are to be of one moment.
+    let transaction = connection.unchecked_transaction()?;
+    let mut source_of = HashMap::new();
+    let mut tables = vec![("scalar", None)];
+    for source in sources {
+        if source.has_entities {
+            tables.push((source.name.as_str(), Some(source.source)));
+        }
+    }
+    {
+        let mut metrics = transaction.prepare("SELECT metric, source FROM metric")?;
+        let mut rows = metrics.query([])?;
+        while let Some(row) = rows.next()? {
+            source_of.insert(row.get(0)?, row.get(1)?);
+        }
+    }
+    let mut statements: Vec<Statement<'_>> = Vec::new();
+    let mut columns = Vec::new();
+    for (table, _) in &tables {
+        let names = stored_columns(&transaction, table)?;
+        let list: String = names.iter().map(|name| format!(", {name}")).collect();
+        statements.push(transaction.prepare(&format!("SELECT id{list} FROM {table} ORDER BY id"))?);
+        columns.push(names.iter().map(|name| digest::column(name)).collect());
+    }
+    let mut streams = Vec::new();
+    for ((statement, columns), (_, source)) in statements.iter_mut().zip(columns).zip(&tables) {
+        let mut stream = Stream {
+            rows: statement.query([])?,
+            columns,
+            source: *source,
+            next: None,
+            last: i64::MIN,
+        };
+        stream.fetch(&source_of)?;
+        streams.push(stream);
+    }
+    let damage = compare(&transaction, &mut streams, &source_of)?;
+    drop(streams);
+    Ok(damage)
+}
+
+/// A sample as far as it is checked.
+struct Claim {
+    stamp: Stamp,
+    digest: Option<i64>,
+    has_rows: bool,
+}
+
+fn compare(
+    connection: &Connection,
+    streams: &mut [Stream<'_>],
+    source_of: &HashMap<i64, i64>,
+) -> rusqlite::Result<Damage> {
+    let mut damage = Damage::default();
+    let mut checks: HashMap<i64, (Check, bool)> = HashMap::new();
+    let mut samples = connection.prepare(
+        "SELECT s.id, s.status, s.keyframe, s.digest, t.boottime_us \
+         FROM sample s LEFT JOIN tick t ON t.tick = s.id >> 24 ORDER BY s.id",
+    )?;
+    let mut samples = samples.query([])?;
+    let mut read = || -> rusqlite::Result<Option<Claim>> {
+        let Some(row) = samples.next()? else {
+            return Ok(None);
+        };
+        let status: i64 = row.get(1)?;
+        Ok(Some(Claim {
+            stamp: Stamp {
+                id: row.get(0)?,
+                status,
+                keyframe: row.get(2)?,
+                boottime_us: row.get::<_, Option<i64>>(4)?.unwrap_or(i64::MIN),
+            },
+            digest: row.get(3)?,
+            has_rows: crate::reader::status(status).has_values(),
+        }))
+    };
+    let mut next = read()?;
+    let mut last = i64::MIN;
+    while let Some(first) = &next {
+        let tick = first.stamp.id >> WHAT_BITS;
+        let mut claims: BTreeMap<i64, Claim> = BTreeMap::new();
+        while let Some(claim) = next.take_if(|claim| claim.stamp.id >> WHAT_BITS == tick) {
+            if claim.stamp.id <= last {
+                return Err(rusqlite::Error::IntegralValueOutOfRange(0, claim.stamp.id));
+            }
+            last = claim.stamp.id;
+            claims.insert(what(claim.stamp.id), claim);
+            next = read()?;
+        }
+        let mut rows: HashMap<i64, Digest> = HashMap::new();
+        for stream in streams.iter_mut() {
+            while let Some((at, source, sum)) = stream.next.filter(|(at, ..)| *at <= tick) {
+                let has_sample = claims.get(&source).is_some_and(|claim| claim.has_rows);
+                if at == tick && has_sample {
+                    rows.entry(source).or_default().join(sum);
+                } else {
+                    checks.entry(source).or_default().0.stray(sum);
+                }
+                stream.fetch(source_of)?;
+            }
+        }
+        for (source, claim) in claims {
+            if !claim.has_rows {
+                continue;
+            }
+            damage.checked += u64::from(claim.digest.is_some());
+            let (check, was_bad) = checks.entry(source).or_default();
+            let sum = rows.remove(&source).unwrap_or_default();
+            let good = check.sample(claim.stamp, sum, claim.digest);
+            if !good {
+                damage.add(source, tick, !*was_bad);
+            }
+            *was_bad = !good;
+        }
+    }
+    Ok(damage)
+}
