@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -13,6 +15,10 @@ use rustix::path::Arg;
 pub struct Root {
     dir: OwnedFd,
     path: PathBuf,
+    /// The path that was opened last: where a read hangs, one can tell which.
+    opened: Mutex<Vec<u8>>,
+    /// Of a process that is read on a descriptor that was held, else 0.
+    held_pid: AtomicU32,
 }
 
 impl Root {
@@ -25,7 +31,55 @@ impl Root {
         Ok(Self {
             dir: rustix::fs::openat(CWD, path, flags, Mode::empty())?,
             path: path.to_owned(),
+            opened: Mutex::default(),
+            held_pid: AtomicU32::new(0),
         })
+    }
+
+    /// The same machine once more, for another thread.
+    ///
+    /// # Errors
+    /// When there is no descriptor left.
+    pub fn beside(&self) -> io::Result<Self> {
+        Ok(Self {
+            dir: self.dir.try_clone()?,
+            path: self.path.clone(),
+            opened: Mutex::default(),
+            held_pid: AtomicU32::new(0),
+        })
+    }
+
+    /// What was opened last since [`opened_nothing`](Root::opened_nothing), made safe to print.
+    pub fn opened_last(&self) -> Option<String> {
+        let pid = self.held_pid.load(Ordering::Relaxed);
+        if pid != 0 {
+            return Some(format!("proc/{pid}/statm"));
+        }
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        (!opened.is_empty()).then(|| memsoak_schema::printable(&opened))
+    }
+
+    /// Takes note that a process's statm is read on a held descriptor; there are too many of them to
+    /// write a path down for each.
+    pub fn reads_held_statm(&self, pid: u32) {
+        self.held_pid.store(pid, Ordering::Relaxed);
+    }
+
+    /// Forgets what was opened.
+    pub fn opened_nothing(&self) {
+        self.held_pid.store(0, Ordering::Relaxed);
+        self.opened
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
+    /// Takes note of a path before it is opened: an open can hang as well.
+    fn opens(&self, path: &[u8]) {
+        self.held_pid.store(0, Ordering::Relaxed);
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.clear();
+        opened.extend_from_slice(path);
     }
 
     /// Whether it is the running machine itself.
@@ -38,6 +92,7 @@ impl Root {
     /// # Errors
     /// The kernel's.
     pub fn open_file(&self, path: &str) -> Result<OwnedFd, Errno> {
+        self.opens(path.as_bytes());
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
         rustix::fs::openat(&self.dir, path, flags, Mode::empty())
     }
@@ -47,6 +102,7 @@ impl Root {
     /// # Errors
     /// The kernel's.
     pub fn open_dir(&self, path: impl Arg) -> Result<OwnedFd, Errno> {
+        self.opens(path.to_string_lossy().as_bytes());
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::openat(&self.dir, path, flags, Mode::empty())
     }
@@ -56,18 +112,21 @@ impl Root {
     /// # Errors
     /// The kernel's.
     pub fn open_place(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+        self.opens(path);
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         rustix::fs::openat(&self.dir, path, flags, Mode::empty())
     }
 
     /// What stands in a link, as bytes.
     pub fn read_link(&self, path: &str) -> Option<Vec<u8>> {
+        self.opens(path.as_bytes());
         let target = rustix::fs::readlinkat(&self.dir, path, Vec::new()).ok()?;
         Some(target.into_bytes())
     }
 
     /// The attributes of a file.
     pub fn stat(&self, path: &str) -> Option<rustix::fs::Stat> {
+        self.opens(path.as_bytes());
         rustix::fs::statat(&self.dir, path, rustix::fs::AtFlags::empty()).ok()
     }
 

@@ -1,15 +1,31 @@
 //! Reads the sources that are due: what the machine says at one moment, not yet written anywhere.
 
-use std::path::PathBuf;
+use std::time::Duration;
 
 use memsoak_schema::{Rows, SampleState, Status, TickTime};
 
 use super::Options;
+use super::reader::{Done, Job, Reader, Stuck};
 use crate::budget::{Pace, fair_share};
 use crate::clock::{Due, boottime_us, cpu_us, wall_offset_us};
+use crate::log;
 use crate::root::Root;
 use crate::source::recorder::Figures;
-use crate::source::{Moment, Sampler, Setup, Source};
+use crate::source::{Sampler, Setup, Source};
+
+/// A read may take a quarter of the interval, so that three that hang at once do not cost a tick;
+/// but no less than the slowest files take on large machines (/proc/slabinfo of 10,000 caches,
+/// page_owner: some 100 ms), and no more than anybody waits for.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3));
+
+/// Something that the run itself noticed: an event without a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Noticed {
+    /// What kind of thing it is (`blocked`).
+    pub(super) kind: &'static str,
+    /// In words.
+    pub(super) text: String,
+}
 
 /// What was read at one tick.
 #[derive(Debug)]
@@ -20,6 +36,8 @@ pub(super) struct Picture {
     pub(super) begin_cpu_us: i64,
     /// What each source that was due gave.
     pub(super) taken: Vec<Taken>,
+    /// What was noticed since the last tick.
+    pub(super) noticed: Vec<Noticed>,
 }
 
 /// What one source gave at a tick.
@@ -36,7 +54,11 @@ pub(super) struct Taken {
 }
 
 struct Active {
-    sampler: Box<dyn Sampler>,
+    source: &'static Source,
+    /// `None` while it hangs in a read.
+    sampler: Option<Box<dyn Sampler>>,
+    /// Every row is wanted at the next read, whatever the writer says.
+    anew: bool,
     pace: Pace,
     last_index: Option<i64>,
     new_plan: Option<String>,
@@ -46,12 +68,13 @@ struct Active {
 
 /// The sources of a run, each at its own pace.
 pub(super) struct Collector {
-    root: Root,
-    db: PathBuf,
+    reader: Reader,
+    setup: Setup,
     interval_us: i64,
     cpu_budget: f64,
     active: Vec<Active>,
     figures: Figures,
+    noticed: Vec<Noticed>,
 }
 
 impl Collector {
@@ -65,7 +88,7 @@ impl Collector {
         let interval_us = options.interval_us();
         let active = wanted
             .iter()
-            .map(|source| {
+            .map(|&source| {
                 let asked = options
                     .every
                     .iter()
@@ -76,7 +99,9 @@ impl Collector {
                 );
                 let eager = asked.is_none() && source.spec.is_judged();
                 Active {
-                    sampler: source.sampler(setup),
+                    source,
+                    sampler: Some(source.sampler(setup)),
+                    anew: false,
                     pace: Pace::new(interval_us, every).eager(eager),
                     last_index: None,
                     new_plan: Some("as planned".to_owned()),
@@ -84,13 +109,15 @@ impl Collector {
                 }
             })
             .collect();
+        let patience = (options.interval / 4).clamp(PATIENCE.0, PATIENCE.1);
         Self {
-            root,
-            db: options.db.clone(),
+            reader: Reader::new(root, options.db.clone(), patience),
+            setup: *setup,
             interval_us,
             cpu_budget: options.cpu_budget,
             active,
             figures: Figures::default(),
+            noticed: Vec::new(),
         }
     }
 
@@ -98,6 +125,7 @@ impl Collector {
     pub(super) fn collect(&mut self, due: Due, keyframes: &[bool]) -> Picture {
         let begin_us = boottime_us();
         let begin_cpu_us = cpu_us();
+        self.take_back();
         self.figures.missed_ticks += due.missed.unsigned_abs();
         if due.late_us * 10 > self.interval_us {
             self.figures.late_ticks += 1;
@@ -106,28 +134,51 @@ impl Collector {
         self.figures.held_descriptors = self
             .active
             .iter()
-            .map(|active| active.sampler.held_descriptors() as u64)
+            .filter_map(|active| active.sampler.as_ref())
+            .map(|sampler| sampler.held_descriptors() as u64)
             .sum();
-        let mut taken = Vec::with_capacity(self.active.len());
         let mut rates: Vec<f64> = self
             .active
             .iter()
             .map(|active| active.pace.rate())
             .collect();
         let share = fair_share(&mut rates, self.cpu_budget);
+        let mut taken = Vec::with_capacity(self.active.len());
+        let mut jobs = Vec::with_capacity(self.active.len());
         for (place, active) in self.active.iter_mut().enumerate() {
             if !active.pace.is_due(due.index, active.last_index) {
                 continue;
             }
             active.last_index = Some(due.index);
-            let moment = Moment {
-                root: &self.root,
-                full: keyframes.get(place).copied().unwrap_or(true),
-                db: &self.db,
-                own: &self.figures,
+            let Some(sampler) = active.sampler.take() else {
+                let why = self.reader.why_not(place, active.source.spec.paths);
+                taken.push(active.nothing(place, why, Rows::default()));
+                continue;
             };
-            taken.push(active.read(place, &moment, share));
+            jobs.push(Job {
+                place,
+                sampler,
+                rows: std::mem::take(&mut active.rows),
+                full: active.anew || keyframes.get(place).copied().unwrap_or(true),
+            });
         }
+        let batch = self.reader.read(jobs, self.figures);
+        for done in batch.done {
+            let active = &mut self.active[done.job.place];
+            taken.push(active.take(done, share));
+        }
+        for stuck in batch.given_up {
+            taken.push(self.give_up(&stuck));
+        }
+        if let Some((jobs, why)) = batch.unread {
+            for job in jobs {
+                let active = &mut self.active[job.place];
+                taken.push(active.nothing(job.place, why.clone(), job.rows));
+                active.sampler = Some(job.sampler);
+            }
+        }
+        // In the order of the sources, as they are stored.
+        taken.sort_by_key(|one| one.place);
         Picture {
             time: TickTime {
                 boottime_us: begin_us,
@@ -137,6 +188,57 @@ impl Collector {
             },
             begin_cpu_us,
             taken,
+            noticed: std::mem::take(&mut self.noticed),
+        }
+    }
+
+    /// Takes note of a read that hangs. A source that can do without what hangs is read by another
+    /// sampler from the next tick on.
+    fn give_up(&mut self, stuck: &Stuck) -> Taken {
+        let active = &mut self.active[stuck.place];
+        let name = active.source.spec.name;
+        let why = self.reader.why_not(stuck.place, active.source.spec.paths);
+        self.noticed.push(Noticed {
+            kind: "blocked",
+            text: format!("{name}: {why}"),
+        });
+        log::warn(&[("event", "a read hangs"), ("source", name), ("why", &why)]);
+        let mut other = active.source.sampler(&self.setup);
+        if stuck.path.is_some() && other.leave_out(&self.reader.paths_hung(stuck.place)) {
+            active.sampler = Some(other);
+            active.anew = true;
+        }
+        active.nothing(stuck.place, why, Rows::default())
+    }
+
+    /// Takes back what hung and came back.
+    fn take_back(&mut self) {
+        for (stuck, job) in self.reader.returned() {
+            let active = &mut self.active[stuck.place];
+            let name = active.source.spec.name;
+            let hung_s = (boottime_us() - stuck.since_us) / 1_000_000;
+            let file = stuck.path.as_deref().unwrap_or(name);
+            let text = format!("{name}: the read of {file} came back after {hung_s} s");
+            log::info(&[
+                ("event", "a read came back"),
+                ("source", name),
+                ("file", file),
+            ]);
+            self.noticed.push(Noticed {
+                kind: "unblocked",
+                text,
+            });
+            match &mut active.sampler {
+                Some(other) => {
+                    other.leave_out(&self.reader.paths_hung(stuck.place));
+                }
+                None => {
+                    active.sampler = Some(job.sampler);
+                    active.rows = job.rows;
+                    active.anew = true;
+                    active.last_index = None;
+                }
+            }
         }
     }
 
@@ -156,6 +258,7 @@ impl Collector {
         for taken in picture.taken {
             self.active[taken.place].rows = taken.rows;
         }
+        self.noticed.splice(0..0, picture.noticed);
         for active in &mut self.active {
             active.last_index = None;
             active.new_plan = Some("as before the gap".to_owned());
@@ -164,30 +267,44 @@ impl Collector {
 }
 
 impl Active {
-    fn read(&mut self, place: usize, moment: &Moment<'_>, share: f64) -> Taken {
-        let read_us = boottime_us();
-        let read_cpu = cpu_us();
-        let mut rows = std::mem::take(&mut self.rows);
-        rows.clear();
-        let outcome = self.sampler.sample(moment, &mut rows);
-        let took = boottime_us() - read_us;
+    /// What a read gave.
+    fn take(&mut self, done: Done, share: f64) -> Taken {
+        let outcome = done.outcome;
         let changed = if outcome.status == Status::Unavailable {
             self.pace.note_absent()
         } else {
-            self.pace.note_cost(cpu_us() - read_cpu);
+            self.pace.note_cost(done.cpu_us);
             self.pace.keep_within(share)
         };
+        self.sampler = Some(done.job.sampler);
+        self.anew &= !outcome.status.has_values();
         let reason = changed.or_else(|| self.new_plan.take());
         Taken {
-            place,
+            place: done.job.place,
             state: SampleState {
                 status: outcome.status,
                 reason: outcome.reason,
-                read_us: Some(took),
+                read_us: Some(done.took_us),
                 bytes: i64::try_from(outcome.bytes).ok(),
             },
-            rows,
+            rows: done.job.rows,
             plan: reason.map(|reason| (self.pace.interval_us(), reason)),
+        }
+    }
+
+    /// A source that was due and gave nothing; `rows` holds what happened and is not stored yet.
+    fn nothing(&mut self, place: usize, why: String, rows: Rows) -> Taken {
+        let plan = self.new_plan.take();
+        Taken {
+            place,
+            state: SampleState {
+                status: Status::Failed,
+                reason: Some(why),
+                read_us: None,
+                bytes: None,
+            },
+            rows,
+            plan: plan.map(|reason| (self.pace.interval_us(), reason)),
         }
     }
 }
@@ -196,6 +313,11 @@ impl Active {
 impl Collector {
     /// Puts another sampler in the place of the first source.
     pub(super) fn replace_first(&mut self, sampler: Box<dyn Sampler>) {
-        self.active[0].sampler = sampler;
+        self.active[0].sampler = Some(sampler);
+    }
+
+    /// Whether the first source hangs.
+    pub(super) fn hangs(&self) -> bool {
+        self.active[0].sampler.is_none()
     }
 }
