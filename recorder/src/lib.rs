@@ -5,6 +5,7 @@ pub mod cli;
 pub mod clock;
 pub mod host;
 pub mod log;
+pub mod notify;
 pub mod root;
 pub mod run;
 pub mod source;

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use memsoak_schema::{Rows, SampleState, Status, TickTime};
+use chrono::{DateTime, SecondsFormat};
+use memsoak_schema::{Happening, Label, Rows, SampleState, Status, TickTime};
 
 use super::Options;
 use super::reader::{Done, Job, Reader, Stuck};
 use crate::budget::{Pace, fair_share};
-use crate::clock::{Due, boottime_us, cpu_us, wall_offset_us};
+use crate::clock::{Clocks, Due, Jump, Watch, boottime_us, cpu_us};
 use crate::log;
 use crate::root::Root;
 use crate::source::recorder::Figures;
@@ -18,15 +19,6 @@ use crate::source::{Sampler, Setup, Source};
 /// page_owner: some 100 ms), and no more than anybody waits for.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3));
 
-/// Something that the run itself noticed: an event without a source.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Noticed {
-    /// What kind of thing it is (`blocked`).
-    pub(super) kind: &'static str,
-    /// In words.
-    pub(super) text: String,
-}
-
 /// What was read at one tick.
 #[derive(Debug)]
 pub(super) struct Picture {
@@ -36,8 +28,8 @@ pub(super) struct Picture {
     pub(super) begin_cpu_us: i64,
     /// What each source that was due gave.
     pub(super) taken: Vec<Taken>,
-    /// What was noticed since the last tick.
-    pub(super) noticed: Vec<Noticed>,
+    /// What the run itself noticed since the last tick.
+    pub(super) noticed: Vec<Happening>,
 }
 
 /// What one source gave at a tick.
@@ -74,7 +66,8 @@ pub(super) struct Collector {
     cpu_budget: f64,
     active: Vec<Active>,
     figures: Figures,
-    noticed: Vec<Noticed>,
+    watch: Watch,
+    noticed: Vec<Happening>,
 }
 
 impl Collector {
@@ -117,14 +110,18 @@ impl Collector {
             cpu_budget: options.cpu_budget,
             active,
             figures: Figures::default(),
+            watch: Watch::default(),
             noticed: Vec::new(),
         }
     }
 
     /// Reads what is due. `keyframes` says of each source whether every row of it is wanted.
     pub(super) fn collect(&mut self, due: Due, keyframes: &[bool]) -> Picture {
-        let begin_us = boottime_us();
+        let clocks = Clocks::read();
         let begin_cpu_us = cpu_us();
+        let jumps = self.watch.look(clocks);
+        let told = jumps.into_iter().map(|jump| tell(jump, &clocks));
+        self.noticed.extend(told);
         self.take_back();
         self.figures.missed_ticks += due.missed.unsigned_abs();
         if due.late_us * 10 > self.interval_us {
@@ -181,8 +178,8 @@ impl Collector {
         taken.sort_by_key(|one| one.place);
         Picture {
             time: TickTime {
-                boottime_us: begin_us,
-                wall_offset_us: wall_offset_us(),
+                boottime_us: clocks.boottime_us,
+                wall_offset_us: clocks.wall_offset_us,
                 late_us: due.late_us,
                 missed: due.missed,
             },
@@ -198,10 +195,9 @@ impl Collector {
         let active = &mut self.active[stuck.place];
         let name = active.source.spec.name;
         let why = self.reader.why_not(stuck.place, active.source.spec.paths);
-        self.noticed.push(Noticed {
-            kind: "blocked",
-            text: format!("{name}: {why}"),
-        });
+        let text = format!("{name}: {why}");
+        self.noticed
+            .push(Happening::new("blocked", text.as_bytes()));
         log::warn(&[("event", "a read hangs"), ("source", name), ("why", &why)]);
         let mut other = active.source.sampler(&self.setup);
         if stuck.path.is_some() && other.leave_out(&self.reader.paths_hung(stuck.place)) {
@@ -224,10 +220,8 @@ impl Collector {
                 ("source", name),
                 ("file", file),
             ]);
-            self.noticed.push(Noticed {
-                kind: "unblocked",
-                text,
-            });
+            self.noticed
+                .push(Happening::new("unblocked", text.as_bytes()));
             match &mut active.sampler {
                 Some(other) => {
                     other.leave_out(&self.reader.paths_hung(stuck.place));
@@ -264,6 +258,46 @@ impl Collector {
             active.new_plan = Some("as before the gap".to_owned());
         }
     }
+}
+
+/// A jump of a clock as an event.
+fn tell(jump: Jump, now: &Clocks) -> Happening {
+    match jump {
+        Jump::Suspend(us) => {
+            let text = format!("the machine was suspended for {}", in_words(us));
+            Happening::new("suspend", text.as_bytes()).with("suspended_us", Label::Int(us))
+        }
+        Jump::Step(us) => {
+            let way = if us < 0 { "back" } else { "forward" };
+            let new_us = now.boottime_us + now.wall_offset_us;
+            let text = format!(
+                "the wall clock was set {way} by {}, from {} to {}",
+                in_words(us),
+                date_of(new_us - us),
+                date_of(new_us)
+            );
+            Happening::new("clock_step", text.as_bytes()).with("step_us", Label::Int(us))
+        }
+    }
+}
+
+/// A length of time in its two largest units.
+fn in_words(us: i64) -> String {
+    let ms = us.unsigned_abs() / 1_000;
+    let (s, min, h) = (ms / 1_000, ms / 60_000, ms / 3_600_000);
+    match (h / 24, h, min) {
+        (0, 0, 0) => format!("{s}.{:03} s", ms % 1_000),
+        (0, 0, _) => format!("{min} min {} s", s % 60),
+        (0, _, _) => format!("{h} h {} min", min % 60),
+        (days, _, _) => format!("{days} d {} h", h % 24),
+    }
+}
+
+/// Wall time in UTC.
+fn date_of(us: i64) -> String {
+    DateTime::from_timestamp_micros(us)
+        .map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, true))
+        .unwrap_or_default()
 }
 
 impl Active {
@@ -306,6 +340,33 @@ impl Active {
             rows,
             plan: plan.map(|reason| (self.pace.interval_us(), reason)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jump_is_told_in_words() {
+        let now = Clocks {
+            boottime_us: 0,
+            suspended_us: 0,
+            wall_offset_us: 1_700_000_000_000_000,
+        };
+        let year = 365 * 86_400_000_000;
+        let text = |jump| String::from_utf8(tell(jump, &now).text).expect("words");
+        assert_eq!(
+            text(Jump::Step(-year)),
+            "the wall clock was set back by 365 d 0 h, \
+             from 2024-11-13T22:13:20Z to 2023-11-14T22:13:20Z"
+        );
+        assert_eq!(
+            text(Jump::Suspend(1_234_567)),
+            "the machine was suspended for 1.234 s"
+        );
+        assert_eq!(in_words(-7_384_000_000), "2 h 3 min");
+        assert_eq!(in_words(184_000_000), "3 min 4 s");
     }
 }
 

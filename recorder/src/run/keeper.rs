@@ -91,7 +91,7 @@ impl Keeper {
             self.writer.write_event("gap", None, &text)?;
         }
         for noticed in &picture.noticed {
-            self.writer.write_event(noticed.kind, None, &noticed.text)?;
+            self.writer.write_noticed(noticed)?;
         }
         for Taken {
             place,

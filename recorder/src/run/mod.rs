@@ -5,6 +5,7 @@
 //! the ticks of a machine that is too busy to sleep.
 
 mod collector;
+mod footing;
 mod keeper;
 mod prepare;
 mod reader;
@@ -20,6 +21,7 @@ use memsoak_schema::{Spec, Writer};
 use self::collector::Collector;
 use self::keeper::Keeper;
 use crate::clock::{Alarm, Deadlines, Due, boottime_us};
+use crate::notify::Notify;
 use crate::root::Root;
 use crate::source::Setup;
 use crate::{host, log};
@@ -61,6 +63,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     let root = Root::open(&options.root)
         .with_context(|| format!("cannot open the root {}", options.root.display()))?;
+    footing::take();
+    let mut notify = Notify::from_env(options.interval_us().unsigned_abs());
     let mut recorder = Recorder::start(options, root)?;
     let alarm = Alarm::new().context("cannot make a timer")?;
     let start = boottime_us();
@@ -88,7 +92,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         }
         let due = deadlines.take(boottime_us());
         recorder.tick(due)?;
+        notify.ticked(recorder.ticks);
     };
+    notify.stopping(why);
     let ticks = recorder.ticks;
     recorder.finish(why)?;
     log::info(&[
