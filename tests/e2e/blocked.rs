@@ -7,17 +7,14 @@ use std::process::Command;
 
 use crate::support::*;
 
-/// Runs the test of a name once more in a mount namespace of its own, where it may mount. `false`
-/// where that cannot be done; then it has said why.
-fn in_own_namespace(test: &str) -> bool {
+/// Runs the test of a name once more in a mount namespace of its own, where it may mount.
+fn in_own_namespace(test: &str) {
     if !Path::new("/dev/fuse").exists() {
-        println!("skipped: this machine has no /dev/fuse");
-        return false;
+        return skip("this machine has no /dev/fuse");
     }
     let may = Command::new("unshare").args(["-m", "true"]).output();
     if !may.is_ok_and(|done| done.status.success()) {
-        println!("skipped: may not mount here");
-        return false;
+        return skip("may not mount here");
     }
     let done = Command::new("unshare")
         .args(["-m", "--"])
@@ -26,12 +23,8 @@ fn in_own_namespace(test: &str) -> bool {
         .env("MEMSOAK_MAY_MOUNT", "1")
         .output()
         .unwrap();
-    assert!(done.status.success(), "{}", lossy(&done.stdout));
-    true
-}
-
-fn lossy(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success(), "{said}");
 }
 
 #[test]
@@ -99,7 +92,7 @@ fn a_file_system_that_never_answers_costs_its_source_and_nothing_else() {
             assert!(events[0].starts_with(text), "{events:?}");
             break;
         }
-        wait_for_ticks(&db, ticks(&db) + 1);
+        wait_for_ticks(&db, 1);
     }
     assert_eq!(recorder.terminate(), Some(0));
 }

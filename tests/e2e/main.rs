@@ -16,6 +16,7 @@ mod live;
 mod names;
 mod queries;
 mod recording;
+mod service;
 mod sharing;
 #[path = "../support/mod.rs"]
 mod support;
