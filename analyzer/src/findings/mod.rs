@@ -289,15 +289,19 @@ impl<'a> Court<'a> {
         // A life that covers less than half of what was watched, or was to be watched, is a suspect
         // at most: a job that grew and ended gave its memory back, and a young one may still be
         // warming up.
-        traits.planned_span_s = self
-            .index
-            .boots
-            .get(key.boot)
-            .map(|boot| boot.planned_s.unwrap_or(0.0).max(boot.span_s()));
-        let judgement = match lives {
+        traits.planned_span_s = self.index.boots.get(key.boot).map(|boot| {
+            let awake_s = boot.span_s() - boot.asleep.before(boot.span_s());
+            boot.planned_s.unwrap_or(0.0).max(awake_s)
+        });
+        let asleep = self.index.boots.get(key.boot).map(|boot| &boot.asleep);
+        let awake = asleep.and_then(|asleep| asleep.leave_out(lives));
+        let mut judgement = match awake.as_deref().unwrap_or(lives) {
             [life] => judge(life, &traits),
             lives => judge_lives(lives, &traits),
         };
+        if let (Some(asleep), Some(_)) = (asleep, awake) {
+            asleep.put_back(&mut judgement);
+        }
         let grew = judgement.last > judgement.first;
         self.judged.push(Judged {
             ended: key.entity != 0 && has_ended(lives, self.span_s(key.boot)),
