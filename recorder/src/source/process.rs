@@ -682,6 +682,55 @@ mod tests {
     }
 
     #[test]
+    fn what_vanishes_between_the_listing_and_the_read_was_never_there() {
+        let proc = Proc::new();
+        proc.last_pid(9);
+        proc.put(7, 100, "stays", 10);
+        // Of one only the folder is left, of the other only the first file that is read.
+        fs::create_dir(proc.path().join("proc/8")).unwrap();
+        proc.put(9, 100, "ends", 1);
+        fs::remove_file(proc.path().join("proc/9/stat")).unwrap();
+        let mut sampler = sampler(&setup(10));
+        let (seen, gone) = sample(sampler.as_mut(), &proc, true);
+        assert_eq!(seen, vec![row("7.100", "stays", 40)]);
+        assert!(gone.is_empty());
+        // One that is known and ends while it is read is gone.
+        proc.put(7, 100, "stays", 11);
+        fs::remove_file(proc.path().join("proc/7/status")).unwrap();
+        let (seen, gone) = sample(sampler.as_mut(), &proc, false);
+        assert_eq!((seen, gone), (vec![], vec!["7.100".to_owned()]));
+    }
+
+    #[test]
+    fn a_zombie_is_there_without_memory_until_it_is_reaped() {
+        let proc = Proc::new();
+        proc.last_pid(7);
+        proc.put(7, 100, "worker", 10);
+        let mut sampler = sampler(&setup(10));
+        sample(sampler.as_mut(), &proc, true);
+        let dir = proc.path().join("proc/7");
+        fs::write(dir.join("statm"), "0 0 0 0 0 0 0\n").unwrap();
+        fs::write(
+            dir.join("stat"),
+            "7 (worker) Z 1 1 1 0 -1 4 7 0 3 0 5 6 0 0 20 0 0 0 100 0 0\n",
+        )
+        .unwrap();
+        fs::write(
+            dir.join("status"),
+            "Name:\tworker\nState:\tZ (zombie)\nPPid:\t1\nUid:\t5\t5\t5\t5\nThreads:\t0\n",
+        )
+        .unwrap();
+        let (seen, gone) = sample(sampler.as_mut(), &proc, false);
+        let none = ("7.100".to_owned(), "worker".to_owned(), Value::Null);
+        assert_eq!((seen, gone.len()), (vec![none], 0));
+        assert_eq!(sampler.held_descriptors(), 0);
+        proc.end(7);
+        proc.last_pid(8);
+        let (_, gone) = sample(sampler.as_mut(), &proc, false);
+        assert_eq!(gone, vec!["7.100"]);
+    }
+
+    #[test]
     fn after_an_exec_the_process_is_the_same_under_its_new_name() {
         let proc = Proc::new();
         proc.last_pid(7);
