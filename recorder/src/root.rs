@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{CWD, Mode, OFlags};
@@ -19,6 +19,8 @@ pub struct Root {
     opened: Mutex<Vec<u8>>,
     /// Of a process that is read on a descriptor that was held, else 0.
     held_pid: AtomicU32,
+    /// Counts what is opened and read: where it goes on, nothing hangs.
+    steps: AtomicU64,
 }
 
 impl Root {
@@ -33,6 +35,7 @@ impl Root {
             path: path.to_owned(),
             opened: Mutex::default(),
             held_pid: AtomicU32::new(0),
+            steps: AtomicU64::new(0),
         })
     }
 
@@ -46,6 +49,7 @@ impl Root {
             path: self.path.clone(),
             opened: Mutex::default(),
             held_pid: AtomicU32::new(0),
+            steps: AtomicU64::new(0),
         })
     }
 
@@ -63,11 +67,18 @@ impl Root {
     /// write a path down for each.
     pub fn reads_held_statm(&self, pid: u32) {
         self.held_pid.store(pid, Ordering::Relaxed);
+        self.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A number that changes with each file that is opened or read.
+    pub fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
     }
 
     /// Forgets what was opened.
     pub fn opened_nothing(&self) {
         self.held_pid.store(0, Ordering::Relaxed);
+        self.steps.fetch_add(1, Ordering::Relaxed);
         self.opened
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -77,6 +88,7 @@ impl Root {
     /// Takes note of a path before it is opened: an open can hang as well.
     fn opens(&self, path: &[u8]) {
         self.held_pid.store(0, Ordering::Relaxed);
+        self.steps.fetch_add(1, Ordering::Relaxed);
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         opened.clear();
         opened.extend_from_slice(path);

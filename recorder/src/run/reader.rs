@@ -1,9 +1,12 @@
 //! Reads samplers on a thread of its own, so that a file that blocks costs its source and no tick.
 //!
 //! A read of /proc can hang in the kernel where no signal reaches it: behind a lock that a stuck
-//! process holds, on the way to a mount whose server is gone, in a driver's debugfs file. Whose read
+//! process holds, on the way to a mount whose server is gone, in a driver's debugfs file. A read that
 //! does not come back in time is given up together with the thread; another thread reads the rest.
 //! When the kernel lets the old one go it hands its sampler back and ends.
+//!
+//! What takes long does not hang: a source goes on as long as it opens files, uses the CPU or waits
+//! for it. 32,768 processes, or a machine that thrashes, are no reason to lose a source.
 //!
 //! All sources of a tick are handed over at once, so that a tick costs one change of threads there
 //! and one back, however many sources there are.
@@ -17,14 +20,20 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use memsoak_schema::{Rows, Status};
+use rustix::process::Pid;
+use rustix::thread::gettid;
 
 use crate::clock::{boottime_us, thread_cpu_us};
 use crate::root::Root;
+use crate::source::process_text::parse_stat;
 use crate::source::recorder::Figures;
 use crate::source::{Moment, Outcome, Sampler};
 
 /// Reads that may hang at once. Each keeps a thread: a stack of which some 20 kB are in use.
 const MOST_STUCK: usize = 8;
+
+/// How often it is looked in that time whether a slow read comes on.
+const LOOKS: u32 = 4;
 
 /// The samplers use under 64 KiB (a listing of /proc has a buffer of 32 KiB on it), and twice that
 /// without optimisation.
@@ -81,7 +90,7 @@ pub(super) struct Batch {
 pub(super) struct Reader {
     shared: Arc<Shared>,
     root: Root,
-    /// How long a read may take.
+    /// How long a read may stand still.
     patience: Duration,
     stuck: Vec<Stuck>,
     /// Threads started so far; the newest one reads.
@@ -112,13 +121,35 @@ struct State {
 
 struct Doing {
     place: usize,
-    since: Instant,
     since_us: i64,
     root: Arc<Root>,
+    thread: Pid,
+}
+
+/// How far a thread has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Progress {
+    steps: u64,
+    cpu_ticks: u64,
+    /// It runs, or would if there were a CPU for it.
+    runs: bool,
+}
+
+impl Doing {
+    fn progress(&self) -> Progress {
+        let file = format!("/proc/self/task/{}/stat", self.thread.as_raw_nonzero());
+        let line = std::fs::read(file).unwrap_or_default();
+        let stat = parse_stat(&line);
+        Progress {
+            steps: self.root.steps(),
+            cpu_ticks: stat.map_or(0, |stat| stat.utime_ticks + stat.stime_ticks),
+            runs: stat.is_some_and(|stat| stat.state == b'R'),
+        }
+    }
 }
 
 impl Reader {
-    /// Reads below `root`; a read that takes longer than `patience` is given up.
+    /// Reads below `root`; a read that stands still for longer than `patience` is given up.
     pub(super) fn new(root: Root, db: PathBuf, patience: Duration) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -202,25 +233,28 @@ impl Reader {
                 }
             }
             let mut state = shared.lock();
+            let mut last = Progress::default();
+            let mut last_at = Instant::now();
             let hangs = loop {
                 if state.todo.is_empty() && state.doing.is_none() {
                     batch.done = std::mem::take(&mut state.done);
                     return batch;
                 }
-                // A thread that has not begun waits for a CPU, and hangs in no read.
-                let taken = state
-                    .doing
-                    .as_ref()
-                    .map_or(Duration::ZERO, |doing| doing.since.elapsed());
-                if let Some(left) = self.patience.checked_sub(taken).filter(|d| !d.is_zero()) {
-                    state = shared
-                        .ready
-                        .wait_timeout(state, left)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0;
-                } else if let Some(doing) = state.doing.take() {
-                    break doing;
+                let waited = shared.ready.wait_timeout(state, self.patience / LOOKS);
+                let (mut guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+                if timeout.timed_out()
+                    && let Some(doing) = guard.doing.take()
+                {
+                    let now = doing.progress();
+                    if now.runs || now != last {
+                        (last, last_at) = (now, Instant::now());
+                    } else if last_at.elapsed() >= self.patience {
+                        state = guard;
+                        break doing;
+                    }
+                    guard.doing = Some(doing);
                 }
+                state = guard;
             };
             state.reader = 0;
             drop(state);
@@ -268,6 +302,7 @@ impl Shared {
 
     /// The life of a thread: reads what is to be read until another one does.
     fn read_on(&self, number: u64, root: &Arc<Root>) {
+        let thread = gettid();
         let mut state = self.lock();
         while state.reader == number {
             let Some(mut job) = state.todo.pop_front() else {
@@ -280,9 +315,9 @@ impl Shared {
             let since_us = boottime_us();
             state.doing = Some(Doing {
                 place: job.place,
-                since: Instant::now(),
                 since_us,
                 root: Arc::clone(root),
+                thread,
             });
             let figures = state.figures;
             drop(state);
@@ -340,6 +375,20 @@ mod tests {
     struct Hanging {
         path: &'static str,
         let_go: mpsc::Receiver<()>,
+    }
+
+    /// Takes several times as long as a read may stand still, file by file.
+    struct Slow;
+
+    impl Sampler for Slow {
+        fn sample(&mut self, moment: &Moment<'_>, rows: &mut Rows) -> Outcome {
+            for _ in 0..30 {
+                let _ = moment.root.open_file("proc/version");
+                thread::sleep(Duration::from_millis(10));
+            }
+            rows.scalar(b"n", 1_i64);
+            ok()
+        }
     }
 
     /// Gives a number.
@@ -438,6 +487,14 @@ mod tests {
         assert_eq!(reader.paths_hung(1), [""; 0]);
         let batch = reader.read(vec![job(0, Quick(4))], Figures::default());
         assert_eq!(places(&batch), [0]);
+    }
+
+    #[test]
+    fn what_takes_long_but_comes_on_is_waited_for() {
+        let mut reader = reader(100);
+        let batch = reader.read(vec![job(0, Slow)], Figures::default());
+        assert_eq!(places(&batch), [0]);
+        assert!(batch.given_up.is_empty());
     }
 
     #[test]
