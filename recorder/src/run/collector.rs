@@ -344,6 +344,19 @@ impl Active {
 }
 
 #[cfg(test)]
+impl Collector {
+    /// Puts another sampler in the place of the first source.
+    pub(super) fn replace_first(&mut self, sampler: Box<dyn Sampler>) {
+        self.active[0].sampler = Some(sampler);
+    }
+
+    /// Whether the first source hangs.
+    pub(super) fn hangs(&self) -> bool {
+        self.active[0].sampler.is_none()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -367,18 +380,5 @@ mod tests {
         );
         assert_eq!(in_words(-7_384_000_000), "2 h 3 min");
         assert_eq!(in_words(184_000_000), "3 min 4 s");
-    }
-}
-
-#[cfg(test)]
-impl Collector {
-    /// Puts another sampler in the place of the first source.
-    pub(super) fn replace_first(&mut self, sampler: Box<dyn Sampler>) {
-        self.active[0].sampler = Some(sampler);
-    }
-
-    /// Whether the first source hangs.
-    pub(super) fn hangs(&self) -> bool {
-        self.active[0].sampler.is_none()
     }
 }
