@@ -134,6 +134,16 @@ fn each_crate_depends_on_what_it_is_meant_to() {
     );
 }
 
+/// A child would inherit the recorder's place with the OOM killer.
+#[test]
+fn the_recorder_starts_no_program_but_itself() {
+    let mut starting = files_with(|line| names_crate(line, "Command"));
+    assert!(starting.contains(&"tests/support/mod.rs".to_owned()));
+    // There it is one of clap's words.
+    starting.retain(|path| path.starts_with("recorder/src") && !path.ends_with("/cli.rs"));
+    assert_eq!(starting, ["recorder/src/run/probe.rs"]);
+}
+
 #[test]
 fn only_the_schema_and_the_tests_of_the_whole_name_sqlite() {
     let mut naming = files_with(|line| names_crate(line, "rusqlite"));

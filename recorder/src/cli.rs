@@ -242,6 +242,7 @@ fn act(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Probe { db, kind, level } => {
+            run::step_down();
             let probe = Probe::from_words(&kind, level.as_deref()).map_err(anyhow::Error::msg)?;
             let done = run::probe_once(&db, probe)?;
             std::io::stdout().write_all(told(&done).as_bytes())?;

@@ -20,14 +20,90 @@ pub fn boottime_us() -> i64 {
     micros(ClockId::Boottime)
 }
 
-/// Wall time minus boot time, in us.
-pub fn wall_offset_us() -> i64 {
-    micros(ClockId::Realtime) - boottime_us()
-}
-
 /// CPU time of this process, in us.
 pub fn cpu_us() -> i64 {
     micros(ClockId::ProcessCPUTime)
+}
+
+/// CPU time of this thread, in us.
+pub fn thread_cpu_us() -> i64 {
+    micros(ClockId::ThreadCPUTime)
+}
+
+/// What the clocks say at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clocks {
+    /// CLOCK_BOOTTIME in us.
+    pub boottime_us: i64,
+    /// How long the machine was suspended since it booted, in us: CLOCK_BOOTTIME goes on meanwhile,
+    /// CLOCK_MONOTONIC does not.
+    pub suspended_us: i64,
+    /// Wall time minus boot time, in us.
+    pub wall_offset_us: i64,
+}
+
+impl Clocks {
+    /// Reads them. They are read one after the other, so the recorder may lose the CPU in between:
+    /// then once more.
+    pub fn read() -> Self {
+        let mut tries = 0;
+        loop {
+            let before = micros(ClockId::Monotonic);
+            let boottime_us = boottime_us();
+            let wall_us = micros(ClockId::Realtime);
+            let monotonic_us = micros(ClockId::Monotonic);
+            tries += 1;
+            if monotonic_us - before < 1_000 || tries == 5 {
+                return Self {
+                    boottime_us,
+                    suspended_us: boottime_us - before,
+                    wall_offset_us: wall_us - boottime_us,
+                };
+            }
+        }
+    }
+}
+
+/// The machine slept, or its wall clock was set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Jump {
+    /// It was suspended for so long, in us.
+    Suspend(i64),
+    /// The wall clock was set by this much, in us: forward, or back where it is negative.
+    Step(i64),
+}
+
+/// No suspend is shorter, and reading the clocks is never off by as much.
+const LEAST_SUSPEND_US: i64 = 50_000;
+/// ntpd sets the clock from 128 ms on (its step threshold) and lets it run faster or slower below,
+/// by at most this much in a million (MAXFREQ of the kernel's include/linux/timex.h).
+const LEAST_STEP_US: i64 = 100_000;
+const SLEW_PPM: i64 = 500;
+
+/// Compares the clocks from tick to tick.
+#[derive(Debug, Default)]
+pub struct Watch {
+    last: Option<Clocks>,
+}
+
+impl Watch {
+    /// What happened since the last look; nothing at the first one.
+    pub fn look(&mut self, now: Clocks) -> Vec<Jump> {
+        let Some(last) = self.last.replace(now) else {
+            return Vec::new();
+        };
+        let mut jumps = Vec::new();
+        let slept = now.suspended_us - last.suspended_us;
+        if slept >= LEAST_SUSPEND_US {
+            jumps.push(Jump::Suspend(slept));
+        }
+        let moved = now.wall_offset_us - last.wall_offset_us;
+        let slewed = (now.boottime_us - last.boottime_us) * SLEW_PPM / 1_000_000;
+        if moved.abs() >= LEAST_STEP_US + slewed {
+            jumps.push(Jump::Step(moved));
+        }
+        jumps
+    }
 }
 
 /// The moments `start + k * interval`: a slow tick does not move the next ones.
@@ -131,6 +207,46 @@ impl Alarm {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const S: i64 = 1_000_000;
+
+    fn clocks(boottime_us: i64, suspended_us: i64, wall_offset_us: i64) -> Clocks {
+        Clocks {
+            boottime_us,
+            suspended_us,
+            wall_offset_us,
+        }
+    }
+
+    #[test]
+    fn a_suspend_and_a_clock_that_is_set_are_told_apart_and_a_slew_is_neither() {
+        let mut watch = Watch::default();
+        assert_eq!(watch.look(clocks(100 * S, 7 * S, 0)), []);
+        // 500 ppm of ten seconds, and what reading the clocks takes.
+        assert_eq!(watch.look(clocks(110 * S, 7 * S + 900, 5_000)), []);
+        assert_eq!(
+            watch.look(clocks(3_720 * S, 3_607 * S + 900, 5_000)),
+            [Jump::Suspend(3_600 * S)]
+        );
+        let year = 31_536_000 * S;
+        let at = clocks(3_730 * S, 3_607 * S, 5_000 + year);
+        assert_eq!(watch.look(at), [Jump::Step(year)]);
+        let back = clocks(3_740 * S, 3_607 * S, 5_000 - year);
+        assert_eq!(watch.look(back), [Jump::Step(-2 * year)]);
+        // An hour without a look may slew by 1.8 s.
+        assert_eq!(
+            watch.look(clocks(7_340 * S, 3_607 * S, 1_800_000 - year)),
+            []
+        );
+    }
+
+    #[test]
+    fn clocks_that_nobody_touches_do_not_jump() {
+        let mut watch = Watch::default();
+        for _ in 0..1_000 {
+            assert_eq!(watch.look(Clocks::read()), []);
+        }
+    }
 
     #[test]
     fn a_slow_tick_moves_no_later_moment_and_what_passed_is_counted() {

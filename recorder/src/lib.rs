@@ -9,6 +9,7 @@ pub mod host;
 pub mod import;
 pub mod log;
 pub mod manifest;
+pub mod notify;
 pub mod probe;
 pub mod root;
 pub mod run;

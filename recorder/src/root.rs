@@ -4,6 +4,8 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{CWD, Mode, OFlags, RawDir};
 use rustix::io::Errno;
@@ -17,7 +19,14 @@ const PROC_SUPER_MAGIC: u64 = 0x9fa0;
 pub struct Root {
     dir: OwnedFd,
     path: PathBuf,
+    /// Whether the running kernel answers below its `proc`.
     has_procfs: bool,
+    /// The path that was opened last: where a read hangs, one can tell which.
+    opened: Mutex<Vec<u8>>,
+    /// Of a process that is read on a descriptor that was held, else 0.
+    held_pid: AtomicU32,
+    /// Counts what is opened and read: where it goes on, nothing hangs.
+    steps: AtomicU64,
 }
 
 impl Root {
@@ -36,7 +45,66 @@ impl Root {
             dir,
             path: path.to_owned(),
             has_procfs,
+            opened: Mutex::default(),
+            held_pid: AtomicU32::new(0),
+            steps: AtomicU64::new(0),
         })
+    }
+
+    /// The same machine once more, for another thread.
+    ///
+    /// # Errors
+    /// When there is no descriptor left.
+    pub fn beside(&self) -> io::Result<Self> {
+        Ok(Self {
+            dir: self.dir.try_clone()?,
+            path: self.path.clone(),
+            has_procfs: self.has_procfs,
+            opened: Mutex::default(),
+            held_pid: AtomicU32::new(0),
+            steps: AtomicU64::new(0),
+        })
+    }
+
+    /// What was opened last since [`opened_nothing`](Root::opened_nothing), made safe to print.
+    pub fn opened_last(&self) -> Option<String> {
+        let pid = self.held_pid.load(Ordering::Relaxed);
+        if pid != 0 {
+            return Some(format!("proc/{pid}/statm"));
+        }
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        (!opened.is_empty()).then(|| memsoak_schema::printable(&opened))
+    }
+
+    /// Takes note that a process's statm is read on a held descriptor; there are too many of them to
+    /// write a path down for each.
+    pub fn reads_held_statm(&self, pid: u32) {
+        self.held_pid.store(pid, Ordering::Relaxed);
+        self.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A number that changes with each file that is opened or read.
+    pub fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
+    }
+
+    /// Forgets what was opened.
+    pub fn opened_nothing(&self) {
+        self.held_pid.store(0, Ordering::Relaxed);
+        self.steps.fetch_add(1, Ordering::Relaxed);
+        self.opened
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
+    /// Takes note of a path before it is opened: an open can hang as well.
+    fn opens(&self, path: &[u8]) {
+        self.held_pid.store(0, Ordering::Relaxed);
+        self.steps.fetch_add(1, Ordering::Relaxed);
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.clear();
+        opened.extend_from_slice(path);
     }
 
     /// Whether it is the running machine itself.
@@ -63,6 +131,7 @@ impl Root {
     /// # Errors
     /// The kernel's.
     pub fn open_found(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+        self.opens(path);
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
         rustix::fs::openat(&self.dir, path, flags, Mode::empty())
     }
@@ -81,6 +150,7 @@ impl Root {
     /// # Errors
     /// The kernel's.
     pub fn open_dir(&self, path: impl Arg) -> Result<OwnedFd, Errno> {
+        self.opens(path.to_string_lossy().as_bytes());
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::openat(&self.dir, path, flags, Mode::empty())
     }
@@ -146,18 +216,21 @@ impl Root {
     /// # Errors
     /// The kernel's.
     pub fn open_place(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+        self.opens(path);
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         rustix::fs::openat(&self.dir, path, flags, Mode::empty())
     }
 
     /// What stands in a link, as bytes.
     pub fn read_link(&self, path: &str) -> Option<Vec<u8>> {
+        self.opens(path.as_bytes());
         let target = rustix::fs::readlinkat(&self.dir, path, Vec::new()).ok()?;
         Some(target.into_bytes())
     }
 
     /// The attributes of a file.
     pub fn stat(&self, path: &str) -> Option<rustix::fs::Stat> {
+        self.opens(path.as_bytes());
         rustix::fs::statat(&self.dir, path, rustix::fs::AtFlags::empty()).ok()
     }
 

@@ -12,7 +12,7 @@ use crate::sql::{
     Bound, face_of, insert_entity, insert_event, insert_metric, none_if_no_rows, status_code,
     update_face,
 };
-use crate::{Error, RowRef, Rows, SampleState, Shape, Spec, TickCost, TickTime, Value};
+use crate::{Error, Happening, RowRef, Rows, SampleState, Shape, Spec, TickCost, TickTime, Value};
 
 /// A source's rows are stored in full at every 600th of its samples, so that the picture at an
 /// instant needs no more than 600 samples. At the reference load (1,125 processes) a full set is
@@ -371,26 +371,38 @@ impl Writer {
     pub fn write_happenings(&mut self, source: usize, rows: &Rows) -> Result<(), Error> {
         let (happenings, passed_over) = rows.happenings();
         let name = self.sources[source].spec.name;
-        let now = self.pending.map_or(0, |time| time.boottime_us);
         for happening in happenings {
-            let detail = (!happening.detail.is_empty())
-                .then(|| serde_json::Value::Object(happening.detail.clone()).to_string());
-            insert_event(
-                &self.connection,
-                self.boot,
-                happening.boottime_us.unwrap_or(now),
-                happening.kind,
-                Some(name),
-                &happening.text,
-                detail.as_deref(),
-            )
-            .context(&self.path, "writing an event")?;
+            self.store_happening(happening, Some(name))?;
         }
         if passed_over > 0 {
             let text = format!("{passed_over} further events came at once and are not kept");
             self.write_event("gap", Some(name), &text)?;
         }
         Ok(())
+    }
+
+    /// Stores what the recorder itself noticed: a clock that was set, a file that blocks.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_noticed(&mut self, happening: &Happening) -> Result<(), Error> {
+        self.store_happening(happening, None)
+    }
+
+    fn store_happening(&self, happening: &Happening, source: Option<&str>) -> Result<(), Error> {
+        let now = self.pending.map_or(0, |time| time.boottime_us);
+        let detail = (!happening.detail.is_empty())
+            .then(|| serde_json::Value::Object(happening.detail.clone()).to_string());
+        insert_event(
+            &self.connection,
+            self.boot,
+            happening.boottime_us.unwrap_or(now),
+            happening.kind,
+            source,
+            &happening.text,
+            detail.as_deref(),
+        )
+        .context(&self.path, "writing an event")
     }
 
     /// The time of the last tick in this boot, in us of CLOCK_BOOTTIME; `None` when the recording

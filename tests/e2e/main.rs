@@ -6,6 +6,7 @@
     reason = "a test that cannot go on says so by failing, one that cannot run says why"
 )]
 
+mod blocked;
 mod capture;
 mod captures;
 mod comparing;
@@ -23,6 +24,7 @@ mod probe;
 mod queries;
 mod recording;
 mod salvage;
+mod service;
 mod sharing;
 #[path = "../support/mod.rs"]
 mod support;

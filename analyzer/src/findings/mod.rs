@@ -215,7 +215,8 @@ struct Court<'a> {
     recording: &'a Recording,
     index: &'a Index,
     experiments: &'a Experiments,
-    /// Times around the probes that make caches fall, by boot.
+    /// Times around the probes that make caches fall, by boot; on the time that the machine was
+    /// awake, as series are judged.
     drops: Vec<Vec<(f64, f64)>>,
     judged: Vec<Judged>,
     clues: Vec<Clue>,
@@ -241,8 +242,15 @@ impl<'a> Court<'a> {
             recording,
             index,
             experiments,
-            drops: (0..index.boots.len())
-                .map(|boot| experiments.drops(boot))
+            drops: index
+                .boots
+                .iter()
+                .enumerate()
+                .map(|(at, boot)| {
+                    let awake = |t_s: f64| boot.asleep.awake_at(t_s);
+                    let drops = experiments.drops(at).into_iter();
+                    drops.map(|(from, to)| (awake(from), awake(to))).collect()
+                })
                 .collect(),
             judged: Vec::new(),
             clues: Vec::new(),
@@ -358,13 +366,14 @@ impl<'a> Court<'a> {
         // A life that covers less than half of what was watched, or was to be watched, is a suspect
         // at most: a job that grew and ended gave its memory back, and a young one may still be
         // warming up.
-        traits.planned_span_s = self
-            .index
-            .boots
-            .get(key.boot)
-            .map(|boot| boot.planned_s.unwrap_or(0.0).max(boot.span_s()));
+        traits.planned_span_s = self.index.boots.get(key.boot).map(|boot| {
+            let awake_s = boot.asleep.awake_at(boot.span_s());
+            boot.planned_s.unwrap_or(0.0).max(awake_s)
+        });
+        let asleep = self.index.boots.get(key.boot).map(|boot| &boot.asleep);
+        let awake = asleep.and_then(|asleep| asleep.leave_out(lives));
         let drops = self.drops.get(key.boot).map_or(&[][..], Vec::as_slice);
-        let judgement = match lives {
+        let mut judgement = match awake.as_deref().unwrap_or(lives) {
             [life] if drops.is_empty() => judge(life, &traits),
             [life] => {
                 let gave_back = self.experiments.gave_back(self.index, key);
@@ -372,6 +381,9 @@ impl<'a> Court<'a> {
             }
             lives => judge_lives(lives, &traits),
         };
+        if let (Some(asleep), Some(_)) = (asleep, awake) {
+            asleep.put_back(&mut judgement);
+        }
         let grew = judgement.last > judgement.first;
         self.judged.push(Judged {
             ended: key.entity != 0 && has_ended(lives, self.span_s(key.boot)),

@@ -7,6 +7,8 @@ use memsoak_schema::{
     Boot, Error, Event, Host, Plan, Recording, Run, Source, Status, Tick, WallClock,
 };
 
+use super::asleep::Asleep;
+use super::dates;
 use super::kin::Kin;
 
 /// The samples of one source in one boot that gave values, in order.
@@ -44,6 +46,8 @@ pub struct Coverage {
 pub struct BootTicks {
     /// The boot.
     pub boot: Boot,
+    /// How many there are.
+    pub ticks: u64,
     /// First and last tick.
     pub range: RangeInclusive<i64>,
     /// CLOCK_BOOTTIME of the first tick in us: second 0 of the boot's series.
@@ -56,6 +60,8 @@ pub struct BootTicks {
     pub gaps: Vec<(f64, f64, String)>,
     /// How long the recording was meant to be, in seconds, where that was said.
     pub planned_s: Option<f64>,
+    /// When the machine slept.
+    pub asleep: Asleep,
 }
 
 impl BootTicks {
@@ -85,8 +91,10 @@ pub struct Index {
     pub kin: Kin,
     /// What happened.
     pub events: Vec<Event>,
-    /// The wall clock against the boot clock.
+    /// The wall clock against the boot clock, as it was set and kept.
     pub clock: Vec<WallClock>,
+    /// The offset by which each boot is dated.
+    offsets: HashMap<i64, i64>,
     /// How much of each source there is.
     pub coverage: Vec<Coverage>,
     /// Intervals of the sources.
@@ -115,6 +123,16 @@ impl Index {
         let sources = recording.sources()?;
         let mut boots = boots_with_ticks(&recording.boots()?, &runs, &ticks);
         let coverage = read_samples(recording, &sources, &ticks, &mut boots)?;
+        let events = recording.events()?;
+        for boot in &mut boots {
+            boot.asleep = Asleep::of(&events, boot.boot.boot, boot.start_us);
+            for (from, to, reason) in &mut boot.gaps {
+                if let Some(why) = boot.asleep.reason_of(*from, *to) {
+                    why.clone_into(reason);
+                }
+            }
+        }
+        let clock = recording.wall_clock()?;
         let mut kin = Kin::default();
         for source in &sources {
             kin.read(recording, source)?;
@@ -124,8 +142,9 @@ impl Index {
             boots,
             sources,
             kin,
-            events: recording.events()?,
-            clock: recording.wall_clock()?,
+            events,
+            offsets: dates::offsets(&clock, &ticks),
+            clock,
             coverage,
             plans: recording.plans()?,
             ticks: ticks.len() as u64,
@@ -136,13 +155,11 @@ impl Index {
         })
     }
 
-    /// Wall time of an instant, in us since 1970. Ticks from before the clock was set are dated by
-    /// the last offset of their boot: a board without a clock gets its date later.
+    /// Wall time of an instant, in us since 1970. All instants of a boot are dated by one offset of its
+    /// clock: the one that it had for the longest time since it was set.
     pub fn wall_us(&self, boot: i64, boottime_us: i64) -> Option<i64> {
-        self.clock
-            .iter()
-            .rfind(|clock| clock.boot == boot)
-            .map(|clock| boottime_us.saturating_add(clock.offset_us))
+        let offset_us = self.offsets.get(&boot)?;
+        Some(boottime_us.saturating_add(*offset_us))
     }
 
     /// The machine of a boot.
@@ -169,12 +186,14 @@ fn boots_with_ticks(boots: &[Boot], runs: &[Run], ticks: &[Tick]) -> Vec<BootTic
                 .map(seconds);
             Some(BootTicks {
                 boot,
+                ticks: of_boot.len() as u64,
                 range: first.tick..=last.tick,
                 start_us: first.boottime_us,
                 end_us: last.boottime_us,
                 sources: HashMap::new(),
                 gaps: find_gaps(of_boot, first.boottime_us, interval_us, &run_of),
                 planned_s,
+                asleep: Asleep::default(),
             })
         })
         .collect()

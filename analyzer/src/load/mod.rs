@@ -5,8 +5,10 @@
 //! [`points`] reads chosen series again, point by point, for charts; [`pictures`] gives what chosen
 //! sources hold at each sample, for what several numbers of one moment say together.
 
+mod asleep;
 mod condense;
 mod cursor;
+mod dates;
 mod ids;
 mod index;
 mod kin;
@@ -16,6 +18,7 @@ mod points;
 mod series;
 mod sums;
 
+pub use asleep::Asleep;
 pub use index::{BootTicks, Coverage, Index, SourceTicks};
 pub use kin::{Group, Kin};
 pub use name::{Quantity, SeriesKey, SeriesName};

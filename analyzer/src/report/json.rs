@@ -421,7 +421,7 @@ fn recordings(db: &Path, index: &Index) -> Vec<RecordingEntry> {
                 start: clock.at(0.0),
                 end: clock.at(boot.span_s()),
                 span_hours: boot.span_s() / 3600.0,
-                ticks: index.ticks,
+                ticks: boot.ticks,
                 gaps: boot
                     .gaps
                     .iter()

@@ -20,7 +20,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use crate::clock::{boottime_us, wall_offset_us};
+use crate::clock::{Clocks, boottime_us};
 use crate::host::{read_boot, read_host};
 use crate::manifest::{self, Manifest};
 use crate::root::Root;
@@ -98,7 +98,7 @@ struct Capture<'a> {
 impl<'a> Capture<'a> {
     fn new(dir: &'a Path, machine: Root, root: &'a Path) -> Self {
         let (host, boot) = (read_host(&machine), read_boot(&machine));
-        let boottime_us = boottime_us();
+        let clocks = Clocks::read();
         Self {
             dir,
             scrub: Scrub::of(&host.name),
@@ -112,8 +112,8 @@ impl<'a> Capture<'a> {
                 boot_id: Some(boot.boot_id),
                 machine: Some(host.machine),
                 uid: Some(geteuid().as_raw()),
-                time_us: Some(boottime_us + wall_offset_us()),
-                boottime_us: Some(boottime_us),
+                time_us: Some(clocks.boottime_us + clocks.wall_offset_us),
+                boottime_us: Some(clocks.boottime_us),
                 ..Manifest::default()
             },
             machine,

@@ -100,6 +100,9 @@ impl Keeper {
             let text = format!("{count} ticks could not be written: {why}");
             self.writer.write_event("gap", None, &text)?;
         }
+        for noticed in &picture.noticed {
+            self.writer.write_noticed(noticed)?;
+        }
         for Taken {
             place,
             state,

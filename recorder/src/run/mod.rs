@@ -5,10 +5,12 @@
 //! the ticks of a machine that is too busy to sleep.
 
 mod collector;
+mod footing;
 mod keeper;
 mod prepare;
 mod probe;
 mod probe_once;
+mod reader;
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -19,10 +21,12 @@ use anyhow::{Context, bail};
 use memsoak_schema::{RequestBox, Spec, Writer};
 
 use self::collector::Collector;
+pub use self::footing::step_down;
 use self::keeper::Keeper;
 use self::probe::Probes;
 pub use self::probe_once::once as probe_once;
 use crate::clock::{Alarm, Deadlines, Due, boottime_us};
+use crate::notify::Notify;
 use crate::probe::Probe;
 use crate::root::Root;
 use crate::source::Setup;
@@ -82,6 +86,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     let root = Root::open(&options.root)
         .with_context(|| format!("cannot open the root {}", options.root.display()))?;
+    footing::take();
+    let mut notify = Notify::from_env(options.interval_us().unsigned_abs());
     let mut recorder = Recorder::start(options, root)?;
     let alarm = Alarm::new().context("cannot make a timer")?;
     let start = boottime_us();
@@ -108,10 +114,14 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         let now = boottime_us();
         match over {
             Some(end) if now >= end => break "the duration is over",
-            None if now >= next => recorder.tick(deadlines.take(now))?,
+            None if now >= next => {
+                recorder.tick(deadlines.take(now))?;
+                notify.ticked(recorder.ticks);
+            }
             _ => {}
         }
     };
+    notify.stopping(why);
     let ticks = recorder.ticks;
     recorder.finish(why)?;
     log::info(&[
@@ -237,9 +247,24 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_mark_gets_in_while_a_tick_reads() {
-        let dir = tempfile::tempdir().expect("a folder");
+    /// Hangs in its first read until it is let go.
+    struct Hanging(std::sync::mpsc::Receiver<()>);
+
+    impl Sampler for Hanging {
+        fn sample(&mut self, moment: &Moment<'_>, rows: &mut Rows) -> Outcome {
+            let _ = moment.root.open_file("proc/meminfo");
+            let _ = self.0.recv();
+            rows.scalar(b"MemFree", 1_u64);
+            Outcome {
+                status: Status::Ok,
+                reason: None,
+                bytes: 0,
+            }
+        }
+    }
+
+    /// Every second, in a folder that must outlive the recorder.
+    fn every_second(dir: &tempfile::TempDir) -> (Options, Recorder) {
         let options = Options {
             db: dir.path().join("soak.db"),
             interval: Duration::from_secs(1),
@@ -252,22 +277,89 @@ mod tests {
             probes: Vec::new(),
         };
         let root = Root::open(&options.root).expect("a running machine has a root");
-        let boot_id = host::read_boot(&root).boot_id;
-        let mut recorder = Recorder::start(&options, root).expect("a new file");
-        recorder.collector.replace_first(Box::new(Marking {
-            db: options.db.clone(),
-            boot_id,
-        }));
+        let recorder = Recorder::start(&options, root).expect("a new file");
+        (options, recorder)
+    }
+
+    fn tick(recorder: &mut Recorder, index: i64) {
         let due = Due {
-            index: 0,
+            index,
             late_us: 0,
             missed: 0,
         };
         recorder.tick(due).expect("a tick");
+    }
+
+    #[test]
+    fn a_mark_gets_in_while_a_tick_reads() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (options, mut recorder) = every_second(&dir);
+        let root = Root::open(&options.root).expect("a running machine has a root");
+        recorder.collector.replace_first(Box::new(Marking {
+            db: options.db.clone(),
+            boot_id: host::read_boot(&root).boot_id,
+        }));
+        tick(&mut recorder, 0);
         recorder.finish("over").expect("a clean end");
         let recording = memsoak_schema::Recording::open(&options.db).expect("a recording");
         assert_eq!(recording.ticks().expect("ticks").len(), 1);
         let events = recording.events().expect("events");
         assert!(events.iter().any(|event| event.text == "meanwhile"));
+    }
+
+    #[test]
+    fn a_source_that_hangs_fails_with_its_reason_and_is_taken_up_when_it_comes_back() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (options, mut recorder) = every_second(&dir);
+        let (let_go, hangs) = std::sync::mpsc::channel();
+        recorder.collector.replace_first(Box::new(Hanging(hangs)));
+        tick(&mut recorder, 0);
+        tick(&mut recorder, 1);
+        drop(let_go);
+        // However long it takes to come back: ticks go on.
+        for index in 2.. {
+            tick(&mut recorder, index);
+            if !recorder.collector.hangs() {
+                break;
+            }
+        }
+        recorder.finish("over").expect("a clean end");
+
+        let recording = memsoak_schema::Recording::open(&options.db).expect("a recording");
+        let sources = recording.sources().expect("sources");
+        let id_of = |name: &str| {
+            let source = sources.iter().find(|source| source.name == name);
+            source.expect("it is recorded").source
+        };
+        let (meminfo, vmstat) = (id_of("meminfo"), id_of("vmstat"));
+        let reasons = recording.reasons().expect("reasons");
+        let mut of_meminfo = Vec::new();
+        let mut of_vmstat = Vec::new();
+        recording
+            .scan_samples(|sample| {
+                let reason = sample.reason.map(|number| {
+                    let reason = reasons.iter().find(|(one, _)| *one == number);
+                    reason.expect("it is stored").1.clone()
+                });
+                if sample.source == meminfo {
+                    of_meminfo.push((sample.status, reason));
+                } else if sample.source == vmstat {
+                    of_vmstat.push(sample.status);
+                }
+            })
+            .expect("samples");
+        let why = "a read of proc/meminfo blocks: no answer within 1s";
+        let blocked = (Status::Failed, Some(why.to_owned()));
+        assert_eq!(of_meminfo[..2], [blocked.clone(), blocked]);
+        assert_eq!(of_meminfo.last(), Some(&(Status::Ok, None)));
+        assert_eq!(of_vmstat.len(), of_meminfo.len());
+        assert!(of_vmstat.iter().all(|status| *status == Status::Ok));
+        let events = recording.events().expect("events");
+        let kinds: Vec<_> = events
+            .iter()
+            .map(|event| event.kind.as_str())
+            .filter(|kind| kind.ends_with("blocked"))
+            .collect();
+        assert_eq!(kinds, ["blocked", "unblocked"]);
     }
 }

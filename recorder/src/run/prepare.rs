@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use memsoak_schema::{OpenRun, RunInfo, Writer};
 use rustix::process::{Resource, geteuid, getpid, getrlimit, setrlimit};
 
-use super::Options;
+use super::{Options, footing};
 use crate::clock::boottime_us;
 use crate::host;
 use crate::root::Root;
@@ -132,6 +132,7 @@ pub(super) fn held_processes(root: &Root) -> usize {
 pub(super) fn run_info(options: &Options, root: &Root) -> anyhow::Result<RunInfo> {
     let pid = u32::try_from(getpid().as_raw_nonzero().get())?;
     let live = Root::open(Path::new("/"))?;
+    let (oom_score_adj, memory_locked) = footing::of_this_process();
     let settings = serde_json::json!({
         "interval_us": options.interval_us(),
         "duration_us": options.duration
@@ -144,6 +145,8 @@ pub(super) fn run_info(options: &Options, root: &Root) -> anyhow::Result<RunInfo
         "probes": options.probes.iter()
             .map(|(probe, every)| (probe.to_string(), every.as_micros().to_string().into()))
             .collect::<serde_json::Map<_, _>>(),
+        "oom_score_adj": oom_score_adj,
+        "memory_locked": memory_locked,
         // A setting of the machine without which CommitLimit means nothing.
         "overcommit_memory": root
             .text("proc/sys/vm/overcommit_memory")

@@ -130,9 +130,18 @@ pub struct Outcome {
 }
 
 /// Reads a source again and again.
-pub trait Sampler {
+///
+/// It is read on a thread of its own and can hang there; see [`crate::run`].
+pub trait Sampler: Send {
     /// Fills `rows`, which are empty.
     fn sample(&mut self, moment: &Moment<'_>, rows: &mut Rows) -> Outcome;
+
+    /// Leaves out from now on what lies at these paths and blocks whoever reads it, and nothing else;
+    /// an empty list is none. Returns whether it can: else nothing of the source is read until the
+    /// read that hangs comes back.
+    fn leave_out(&mut self, _blocking: &[&str]) -> bool {
+        false
+    }
 
     /// Descriptors that it holds on processes.
     fn held_descriptors(&self) -> usize {

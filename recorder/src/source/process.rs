@@ -4,6 +4,13 @@
 //! process at every tick, on held descriptors where the budget for them allows; `status`, `stat` and
 //! the number of descriptors only of processes whose `statm` changed, and of the others in turn.
 //! /proc is listed again only when a pid was given out or a process vanished.
+//!
+//! None of these files takes the process's mmap lock, which a process that hangs in the kernel can
+//! hold for ever (`smaps`, `maps` and `cmdline` do). Three of them can block nevertheless, each for
+//! one process only: `stat`, `exe` and the links in `fd` wait for an exec that hangs in the middle
+//! (`exec_update_lock`, Linux 5.10; fs/proc/array.c and base.c), and who reads `statm` or `status`
+//! just when the process ends tears its address space down, waiting for asynchronous I/O that a dead
+//! device does not finish (`exit_aio` in kernel/fork.c). Such a process is left out until it lets go.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -106,6 +113,8 @@ struct Processes {
     turn: Vec<u32>,
     last_pid: Option<u64>,
     listing: u64,
+    /// Processes whose files block.
+    left_out: Vec<u32>,
     counts_fds_by_stat: Option<bool>,
     buffer: Vec<u8>,
     bytes: u64,
@@ -121,6 +130,7 @@ pub fn sampler(setup: &Setup) -> Box<dyn Sampler> {
         turn: Vec::new(),
         last_pid: None,
         listing: 0,
+        left_out: Vec::new(),
         counts_fds_by_stat: None,
         buffer: Vec::new(),
         bytes: 0,
@@ -186,11 +196,32 @@ impl Sampler for Processes {
         for key in &gone {
             rows.gone(key);
         }
+        let (status, reason) = match self.left_out.as_slice() {
+            [] => (Status::Ok, None),
+            left_out => {
+                let pids: Vec<_> = left_out.iter().map(u32::to_string).collect();
+                let text = format!("the files of {} block: left out", pids.join(", "));
+                (Status::Partial, Some(text))
+            }
+        };
         Outcome {
-            status: Status::Ok,
-            reason: None,
+            status,
+            reason,
             bytes: self.bytes,
         }
+    }
+
+    fn leave_out(&mut self, blocking: &[&str]) -> bool {
+        let pids: Option<Vec<u32>> = blocking.iter().map(|path| pid_in(path)).collect();
+        let Some(pids) = pids else {
+            return false;
+        };
+        for pid in &pids {
+            self.forget(*pid, &mut Vec::new());
+        }
+        self.left_out = pids;
+        self.last_pid = None; // list again: who was left out is there
+        true
     }
 
     fn held_descriptors(&self) -> usize {
@@ -218,7 +249,10 @@ impl Processes {
         }
         let read = match &process.held {
             // A held descriptor gives ESRCH after the process's end, never the pid's next owner.
-            Some(fd) => read_whole(fd, &mut self.buffer),
+            Some(fd) => {
+                root.reads_held_statm(pid);
+                read_whole(fd, &mut self.buffer)
+            }
             None => root.open_file(&format!("proc/{pid}/statm")).and_then(|fd| {
                 read_whole(&fd, &mut self.buffer)?;
                 if self.held < self.held_limit {
@@ -263,6 +297,9 @@ impl Processes {
             else {
                 continue;
             };
+            if self.left_out.contains(&pid) {
+                continue;
+            }
             match self.known.get_mut(&pid) {
                 Some(process) => {
                     process.listed = self.listing;
@@ -490,6 +527,11 @@ impl Process {
     }
 }
 
+/// The process that a path in /proc belongs to.
+fn pid_in(path: &str) -> Option<u32> {
+    path.strip_prefix("proc/")?.split('/').next()?.parse().ok()
+}
+
 /// Identity of a process within a boot: pid and start time in clock ticks.
 fn key_of(pid: u32, start_ticks: u64) -> Vec<u8> {
     let mut key = Vec::with_capacity(16);
@@ -662,6 +704,55 @@ mod tests {
     }
 
     #[test]
+    fn what_vanishes_between_the_listing_and_the_read_was_never_there() {
+        let proc = Proc::new();
+        proc.last_pid(9);
+        proc.put(7, 100, "stays", 10);
+        // Of one only the folder is left, of the other only the first file that is read.
+        fs::create_dir(proc.path().join("proc/8")).unwrap();
+        proc.put(9, 100, "ends", 1);
+        fs::remove_file(proc.path().join("proc/9/stat")).unwrap();
+        let mut sampler = sampler(&setup(10));
+        let (seen, gone) = sample(sampler.as_mut(), &proc, true);
+        assert_eq!(seen, vec![row("7.100", "stays", 40)]);
+        assert!(gone.is_empty());
+        // One that is known and ends while it is read is gone.
+        proc.put(7, 100, "stays", 11);
+        fs::remove_file(proc.path().join("proc/7/status")).unwrap();
+        let (seen, gone) = sample(sampler.as_mut(), &proc, false);
+        assert_eq!((seen, gone), (vec![], vec!["7.100".to_owned()]));
+    }
+
+    #[test]
+    fn a_zombie_is_there_without_memory_until_it_is_reaped() {
+        let proc = Proc::new();
+        proc.last_pid(7);
+        proc.put(7, 100, "worker", 10);
+        let mut sampler = sampler(&setup(10));
+        sample(sampler.as_mut(), &proc, true);
+        let dir = proc.path().join("proc/7");
+        fs::write(dir.join("statm"), "0 0 0 0 0 0 0\n").unwrap();
+        fs::write(
+            dir.join("stat"),
+            "7 (worker) Z 1 1 1 0 -1 4 7 0 3 0 5 6 0 0 20 0 0 0 100 0 0\n",
+        )
+        .unwrap();
+        fs::write(
+            dir.join("status"),
+            "Name:\tworker\nState:\tZ (zombie)\nPPid:\t1\nUid:\t5\t5\t5\t5\nThreads:\t0\n",
+        )
+        .unwrap();
+        let (seen, gone) = sample(sampler.as_mut(), &proc, false);
+        let none = ("7.100".to_owned(), "worker".to_owned(), Value::Null);
+        assert_eq!((seen, gone.len()), (vec![none], 0));
+        assert_eq!(sampler.held_descriptors(), 0);
+        proc.end(7);
+        proc.last_pid(8);
+        let (_, gone) = sample(sampler.as_mut(), &proc, false);
+        assert_eq!(gone, vec!["7.100"]);
+    }
+
+    #[test]
     fn after_an_exec_the_process_is_the_same_under_its_new_name() {
         let proc = Proc::new();
         proc.last_pid(7);
@@ -672,6 +763,38 @@ mod tests {
         let (seen, gone) = sample(sampler.as_mut(), &proc, false);
         assert_eq!(seen, vec![row("7.100", "server", 80)]);
         assert!(gone.is_empty());
+    }
+
+    #[test]
+    fn a_process_whose_files_block_is_left_out_and_comes_back() {
+        let proc = Proc::new();
+        proc.last_pid(8);
+        proc.put(7, 100, "hangs", 10);
+        proc.put(8, 100, "idle", 1);
+        let mut sampler = sampler(&setup(10));
+        assert!(!sampler.leave_out(&["proc"]), "nothing is left then");
+        assert!(sampler.leave_out(&["proc/7/stat"]));
+        let root = Root::open(proc.path()).unwrap();
+        let own = Figures::default();
+        let moment = Moment {
+            root: &root,
+            full: true,
+            db: Path::new("soak.db"),
+            own: &own,
+        };
+        let mut rows = Rows::default();
+        let outcome = sampler.sample(&moment, &mut rows);
+        assert_eq!(outcome.status, Status::Partial);
+        assert_eq!(
+            outcome.reason.as_deref(),
+            Some("the files of 7 block: left out")
+        );
+        let keys: Vec<_> = rows.iter().map(|row| row.key().to_vec()).collect();
+        assert_eq!(keys, [b"8.100"]);
+
+        assert!(sampler.leave_out(&[]));
+        let (seen, _) = sample(sampler.as_mut(), &proc, false);
+        assert!(seen.contains(&row("7.100", "hangs", 40)), "{seen:?}");
     }
 
     #[test]
