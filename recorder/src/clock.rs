@@ -30,6 +30,11 @@ pub fn cpu_us() -> i64 {
     micros(ClockId::ProcessCPUTime)
 }
 
+/// CPU time of the calling thread, in us.
+pub fn thread_cpu_us() -> i64 {
+    micros(ClockId::ThreadCPUTime)
+}
+
 /// The moments `start + k * interval`: a slow tick does not move the next ones.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadlines {

@@ -1,5 +1,6 @@
 //! The recording: its tables, its types, and the only doors that read and write it.
 
+mod aside;
 mod beside;
 mod catalogue;
 mod error;
@@ -11,8 +12,11 @@ mod rows;
 mod run;
 mod spec;
 mod sql;
+mod thin;
+mod undo;
 mod writer;
 
+pub use aside::set_aside;
 pub use beside::{copy, mark};
 pub use catalogue::{
     Boot, Entity, Event, Host, Labels, Metric, Plan, Run, Sample, Source, Tick, WallClock,

@@ -107,7 +107,7 @@ impl Writer {
         match newer {
             Some(pid) => Err(Error::InUse {
                 path: self.path.clone(),
-                pid,
+                pid: Some(pid),
             }),
             None => Ok(()),
         }
@@ -186,6 +186,8 @@ impl Writer {
         self.tick = db.query_row("SELECT coalesce(max(tick), 0) FROM tick", [], |row| {
             row.get(0)
         })?;
+        self.kept_tick = self.tick;
+        self.kept_wall_offset_us = None;
         self.sources.clear();
         for spec in specs {
             self.register_source(spec)?;
@@ -238,13 +240,14 @@ impl Writer {
             round: 0,
             samples_to_keyframe: 0,
             loaded: false,
+            has_base: false,
         });
         Ok(())
     }
 
     /// Forgets what was stored last and takes up the ids from the file. The next sample of each
     /// source is a keyframe.
-    pub(crate) fn reload(&mut self) -> rusqlite::Result<()> {
+    fn reload(&mut self) -> rusqlite::Result<()> {
         let db = &self.connection;
         self.reasons.clear();
         self.wall_offset_us = None;
@@ -252,6 +255,7 @@ impl Writer {
             source.slots.clear();
             source.samples_to_keyframe = 0;
             source.loaded = true;
+            source.has_base = false;
             let width = source.spec.width();
             let (sql, boot) = match source.spec.shape {
                 Shape::Scalars { .. } => (

@@ -1,12 +1,16 @@
 //! `memsoak-record run`: the loop of the ticks.
 //!
-//! A tick is read by the [`Collector`] and written by the [`Keeper`]: everything is read before the
-//! transaction begins, since while it is open nobody else can write, and a mark must get in between
-//! the ticks of a machine that is too busy to sleep.
+//! A tick is read by the [`Collector`] and handed to the [`Keeper`], which has it written by a thread
+//! of its own: everything is read before the transaction begins, since while it is open nobody else
+//! can write, and a mark must get in between the ticks of a machine that is too busy to sleep.
 
+mod claim;
 mod collector;
 mod keeper;
 mod prepare;
+mod ring;
+mod room;
+mod scribe;
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -14,14 +18,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use memsoak_schema::{Spec, Writer};
 
 use self::collector::Collector;
 use self::keeper::Keeper;
+use self::prepare::Beginning;
+use self::room::Room;
+use self::scribe::Scribe;
 use crate::clock::{Alarm, Deadlines, Due, boottime_us};
 use crate::root::Root;
 use crate::source::Setup;
-use crate::{host, log};
+use crate::log;
 
 /// What `run` was asked for.
 #[derive(Clone, Debug)]
@@ -42,6 +48,10 @@ pub struct Options {
     pub labels: Vec<(String, String)>,
     /// Share of one CPU that the recording may take.
     pub cpu_budget: f64,
+    /// Bytes of the disk that are left free; `None` is 200 MiB, or 5 % of a smaller disk.
+    pub min_free: Option<u64>,
+    /// Bytes that the recording may take; its oldest part is thinned to stay within them.
+    pub max_size: Option<u64>,
 }
 
 impl Options {
@@ -86,10 +96,12 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             break "stopped by a signal";
         }
         let due = deadlines.take(boottime_us());
-        recorder.tick(due)?;
+        recorder.tick(due);
+        if recorder.keeper.has_failed() {
+            break "the recording cannot be written";
+        }
     };
-    let ticks = recorder.ticks;
-    recorder.finish(why)?;
+    let ticks = recorder.keeper.finish(why)?;
     log::info(&[
         ("event", "stopped"),
         ("why", why),
@@ -113,47 +125,36 @@ fn stop_signal() -> anyhow::Result<UnixStream> {
 struct Recorder {
     collector: Collector,
     keeper: Keeper,
-    ticks: u64,
 }
 
 impl Recorder {
     fn start(options: &Options, root: Root) -> anyhow::Result<Self> {
         let wanted = prepare::select(options)?;
-        let mut writer = Writer::open(&options.db)?;
-        prepare::refuse_if_in_use(&mut writer, &options.db, &root)?;
-        let specs: Vec<&'static Spec> = wanted.iter().map(|source| source.spec).collect();
-        writer.begin_run(
-            &host::read_host(&root),
-            &host::read_boot(&root),
-            &prepare::run_info(options, &root)?,
-            &specs,
-        )?;
+        let beginning = Beginning::new(options, &root, &wanted)?;
+        let begun = beginning.begin()?;
         let setup = Setup {
             interval_us: options.interval_us().unsigned_abs(),
             held_processes: prepare::held_processes(&root),
-            recorded_until_us: writer.recorded_until_us()?,
+            recorded_until_us: begun.writer.recorded_until_us()?,
         };
+        let room = Room {
+            db: options.db.clone(),
+            min_free: options.min_free,
+            max_size: options.max_size,
+        };
+        let scribe = Scribe::new(beginning, room, options.interval_us());
         Ok(Self {
             collector: Collector::new(options, root, &wanted, &setup),
-            keeper: Keeper::new(writer, wanted.len(), options.interval_us()),
-            ticks: 0,
+            keeper: Keeper::new(begun, wanted.len(), scribe).context("cannot start a thread")?,
         })
     }
 
-    /// One tick. Only an error that no later tick can mend is one.
-    fn tick(&mut self, due: Due) -> anyhow::Result<()> {
+    fn tick(&mut self, due: Due) {
+        self.collector.note_left_out(self.keeper.left_out());
         let picture = self.collector.collect(due, &self.keeper.keyframes());
-        if self.keeper.keep(&picture)? {
-            self.ticks += 1;
-            self.collector.was_kept(picture);
-        } else {
-            self.collector.was_lost(picture);
+        if let Some(written) = self.keeper.keep(picture) {
+            self.collector.was_kept(written);
         }
-        Ok(())
-    }
-
-    fn finish(self, why: &str) -> anyhow::Result<()> {
-        Ok(self.keeper.finish(why)?)
     }
 }
 
@@ -195,9 +196,11 @@ mod tests {
             root: PathBuf::from("/"),
             labels: Vec::new(),
             cpu_budget: 0.01,
+            min_free: None,
+            max_size: None,
         };
         let root = Root::open(&options.root).expect("a running machine has a root");
-        let boot_id = host::read_boot(&root).boot_id;
+        let boot_id = crate::host::read_boot(&root).boot_id;
         let mut recorder = Recorder::start(&options, root).expect("a new file");
         recorder.collector.replace_first(Box::new(Marking {
             db: options.db.clone(),
@@ -208,8 +211,8 @@ mod tests {
             late_us: 0,
             missed: 0,
         };
-        recorder.tick(due).expect("a tick");
-        recorder.finish("over").expect("a clean end");
+        recorder.tick(due);
+        assert_eq!(recorder.keeper.finish("over").expect("a clean end"), 1);
         let recording = memsoak_schema::Recording::open(&options.db).expect("a recording");
         assert_eq!(recording.ticks().expect("ticks").len(), 1);
         let events = recording.events().expect("events");
