@@ -503,7 +503,7 @@ fn of_two_that_begin_at_once_the_second_is_refused() {
         .begin_run(&host("m1"), &boot, &run, &[&MEMINFO])
         .unwrap();
     let refused = second.begin_run(&host("m1"), &boot, &run, &[&MEMINFO]);
-    assert!(matches!(refused, Err(Error::InUse { pid: 17, .. })));
+    assert!(matches!(refused, Err(Error::InUse { pid: Some(17), .. })));
     first.begin_tick(TickTime::default()).unwrap();
     first.commit_tick(TickCost::default()).unwrap();
 }

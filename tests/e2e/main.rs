@@ -8,8 +8,10 @@
 
 mod captures;
 mod exit_codes;
+mod faults;
 mod findings;
 mod full_disk;
+mod kills;
 mod leak_lab;
 mod live;
 mod names;
