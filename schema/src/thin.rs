@@ -280,7 +280,7 @@ fn merge(db: &Connection, from: i64, to: i64, tables: &[Table]) -> rusqlite::Res
         let Table { name, columns, .. } = table;
         db.prepare_cached(&format!(
             "INSERT OR IGNORE INTO {name} (id, {columns}) \
-             SELECT ?2 | id & 0xffffff, {columns} FROM {name} WHERE id >= ?1 AND id < ?2 ORDER BY id DESC"
+             SELECT ?2 | (id & 0xffffff), {columns} FROM {name} WHERE id >= ?1 AND id < ?2 ORDER BY id DESC"
         ))?
         .execute([low, high])?;
         db.prepare_cached(&format!("DELETE FROM {name} WHERE id >= ? AND id < ?"))?
