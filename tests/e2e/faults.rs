@@ -31,15 +31,7 @@ struct Lab {
 impl Lab {
     fn new() -> Option<Self> {
         let place = Place::new();
-        let library = place.path().join("failing_calls.so");
-        let built = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O1", "-o"])
-            .arg(&library)
-            .arg(repo().join("tests/support/failing_calls.c"))
-            .status();
-        if !built.is_ok_and(|done| done.success()) {
-            return None;
-        }
+        let library = build(&place)?;
         let base = place.file("base.db");
         finish(run(&base, "250ms")).expect(0);
         Some(Self {
@@ -129,6 +121,17 @@ impl Lab {
     }
 }
 
+/// Builds the library of calls that fail.
+fn build(place: &Place) -> Option<PathBuf> {
+    let library = place.path().join("failing_calls.so");
+    let built = Command::new("cc")
+        .args(["-shared", "-fPIC", "-O1", "-o"])
+        .arg(&library)
+        .arg(repo().join("tests/support/failing_calls.c"))
+        .status();
+    built.is_ok_and(|done| done.success()).then_some(library)
+}
+
 /// Records a captured machine: the same calls each time.
 fn run(db: &str, duration: &str) -> Command {
     let root = text(&repo().join("tests/fixtures/captures/6.12-x86_64-debian/t0"));
@@ -187,4 +190,30 @@ fn whichever_page_is_read_as_garbage_nothing_recorded_is_lost() {
         return skip("there is no C compiler");
     };
     assert!(until_success(&lab, "read", &[0], 1) > 10);
+}
+
+#[test]
+fn a_slow_disk_costs_no_tick_and_a_mark_gets_in() {
+    let place = Place::new();
+    let Some(library) = build(&place) else {
+        return skip("there is no C compiler");
+    };
+    let db = place.file("case.db");
+    // A new file is made before disks become slow.
+    finish(run(&db, "150ms")).expect(0);
+    let before = ticks(&db);
+    let mut command = run(&db, "7s");
+    command
+        .env("LD_PRELOAD", &library)
+        .env("FAIL_KIND", "slow")
+        .env("FAIL_MS", "1500");
+    let mut recorder = Running::start(command, &place.path().join("recorder.log"));
+    recorder.wait_to_say("event=recording");
+    finish(record(&["mark", "--db", &db, "meanwhile"])).expect(0);
+    wait_until("the end", || !recorder.is_alive());
+    assert_eq!(recorder.close_input(), Some(0));
+    // Seven seconds have room for five such commits; ticks share them.
+    assert!(ticks(&db) - before > 20, "{} ticks", ticks(&db) - before);
+    assert_eq!(ask::<i64>(&db, "SELECT max(tick) - count(*) FROM tick"), 0);
+    assert_eq!(ask::<String>(&db, "PRAGMA integrity_check"), "ok");
 }

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on says so by failing, one that cannot run says why"
 )]
 
+mod aside;
 mod captures;
 mod exit_codes;
 mod faults;

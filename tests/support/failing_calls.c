@@ -2,7 +2,9 @@
  *
  * FAIL_AT=N      the N-th call of the kind fails, and FAIL_TIMES - 1 after it
  * FAIL_KIND      write: writing, syncing, cutting, mapping and creating fail with FAIL_ERRNO;
- *                lock: fcntl's locks fail with EAGAIN; read: what is read is garbage
+ *                lock: fcntl's locks fail with EAGAIN; read: what is read of the main
+ *                file is garbage (of the log it would be garbage that SQLite copies in good faith)
+ *                slow: syncing takes FAIL_MS longer each time
  * FAIL_MARK      this file is created when it happens
  */
 #define _GNU_SOURCE
@@ -18,7 +20,8 @@
 
 static long calls;
 
-static int is_ours(int fd)
+/* The recording or a file beside it; with an end, only those that end so. */
+static int is_ours_with(int fd, const char *end)
 {
 	char link[64], path[4096];
 	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
@@ -26,7 +29,13 @@ static int is_ours(int fd)
 	if (n <= 0)
 		return 0;
 	path[n] = 0;
-	return strstr(path, "case.db") != NULL;
+	const char *name = strstr(path, "case.db");
+	return name && (!end || !strcmp(name, end));
+}
+
+static int is_ours(int fd)
+{
+	return is_ours_with(fd, NULL);
 }
 
 /* Counts a call of a kind, and says whether it is to fail. */
@@ -72,13 +81,22 @@ ssize_t write(int fd, const void *data, size_t size)
 	return write_fails(fd) ? -1 : REAL(write)(fd, data, size);
 }
 
+static void be_slow(int fd)
+{
+	const char *wanted = getenv("FAIL_KIND"), *ms = getenv("FAIL_MS");
+	if (wanted && ms && !strcmp(wanted, "slow") && is_ours(fd))
+		usleep(1000 * (useconds_t)atol(ms));
+}
+
 int fsync(int fd)
 {
+	be_slow(fd);
 	return write_fails(fd) ? -1 : REAL(fsync)(fd);
 }
 
 int fdatasync(int fd)
 {
+	be_slow(fd);
 	return write_fails(fd) ? -1 : REAL(fdatasync)(fd);
 }
 
@@ -160,7 +178,7 @@ int fcntl64(int fd, int what, ...)
 
 static ssize_t spoil(int fd, void *data, ssize_t size)
 {
-	if (size > 0 && is_ours(fd) && fails("read"))
+	if (size > 0 && is_ours_with(fd, "case.db") && fails("read"))
 		memset(data, 0xa5, (size_t)size);
 	return size;
 }
