@@ -21,8 +21,13 @@ use crate::writer::Writer;
 const MAGIC: &[u8] = b"SQLite format 3\0";
 const APPLICATION_ID_AT: usize = 68;
 
-/// A line of the first migration, which SQLite keeps as text in the first pages of the file.
-const OWN_WORDS: &[u8] = b"boottime_us INTEGER NOT NULL, -- CLOCK_BOOTTIME when it began";
+/// Words of the first migration, which SQLite keeps as text in the first pages of the file: several,
+/// since a text can be parted where a page ends.
+const OWN_WORDS: [&[u8]; 3] = [
+    b"boottime_us INTEGER NOT NULL",
+    b"pid_start INTEGER NOT NULL",
+    b"CREATE TABLE wall_clock (",
+];
 /// How far into a file those pages are looked for; they end before 64 KiB.
 const OWN_WORDS_WITHIN: u64 = 256 << 10;
 
@@ -40,12 +45,10 @@ pub(crate) fn check_header(path: &Path) -> Result<(), Error> {
     let id = start.get(APPLICATION_ID_AT..APPLICATION_ID_AT + 4);
     let has_id = id.is_some_and(|id| id == APPLICATION_ID.to_be_bytes());
     let has_magic = start.starts_with(MAGIC);
-    let has_words = || {
-        start
-            .windows(OWN_WORDS.len())
-            .any(|words| words == OWN_WORDS)
-    };
-    if has_magic == has_id || !(has_id || has_words()) {
+    let has = |own: &[u8]| start.windows(own.len()).any(|words| words == own);
+    let has_words = || OWN_WORDS.into_iter().any(has);
+    let is_sound = has_magic && has_id;
+    if is_sound || !(has_id || has_words()) {
         return Ok(());
     }
     Err(Error::Damaged {

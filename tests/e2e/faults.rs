@@ -200,10 +200,11 @@ fn a_slow_disk_costs_no_tick_and_a_mark_gets_in() {
     };
     let db = place.file("case.db");
     // A new file is made before disks become slow.
-    finish(run(&db, "150ms")).expect(0);
+    record_for(&db, "150ms", &[]);
     let before = ticks(&db);
-    let mut command = run(&db, "7s");
+    let mut command = record(&["run", "--db", &db, "--interval", "100ms"]);
     command
+        .args(["--duration", "7s", "--cpu-budget", "100%"])
         .env("LD_PRELOAD", &library)
         .env("FAIL_KIND", "slow")
         .env("FAIL_MS", "1500");
