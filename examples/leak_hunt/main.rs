@@ -164,6 +164,8 @@ impl Hunt {
             root: PathBuf::from("/"),
             labels: vec![("made-by".to_owned(), "leak_hunt".to_owned())],
             cpu_budget: 0.05,
+            min_free: None,
+            max_size: None,
         })?;
         players.into_iter().map(Player::end).collect()
     }

@@ -54,7 +54,11 @@ pub fn describe(db: &Path) -> anyhow::Result<String> {
         0 => String::new(),
         _ => format!(" ({left_out} more were merged into them)"),
     };
-    writeln!(out, "ticks      {} kept{thinned}, {missed} missed", ticks.len())?;
+    writeln!(
+        out,
+        "ticks      {} kept{thinned}, {missed} missed",
+        ticks.len()
+    )?;
 
     // What it costs is told of the last run: intervals may differ between runs.
     let of_run: Vec<_> = ticks.iter().filter(|tick| tick.run == last.run).collect();
@@ -148,18 +152,24 @@ fn a_day(recording: &Recording, run: &[&Tick], figure: &str) -> anyhow::Result<O
     };
     let settled_us = first.boottime_us + SETTLED_US;
     let from = run.partition_point(|tick| tick.boottime_us < settled_us);
-    let Some(base) = run.get(from).filter(|base| last.boottime_us - base.boottime_us >= SHORTEST_US)
+    let Some(base) = run
+        .get(from)
+        .filter(|base| last.boottime_us - base.boottime_us >= SHORTEST_US)
     else {
         return Ok(None);
     };
     // Only changes are stored: what stands last up to a tick holds at it.
     let (mut at_base, mut at_last) = (f64::NAN, f64::NAN);
-    recording.scan_scalars(&[metric.metric], &(first.tick..=last.tick), |tick, _, value| {
-        if tick <= base.tick {
-            at_base = value;
-        }
-        at_last = value;
-    })?;
+    recording.scan_scalars(
+        &[metric.metric],
+        &(first.tick..=last.tick),
+        |tick, _, value| {
+            if tick <= base.tick {
+                at_base = value;
+            }
+            at_last = value;
+        },
+    )?;
     let days = ratio(last.boottime_us - base.boottime_us, 86_400_000_000);
     Ok(Some((at_last - at_base) / days).filter(|bytes| bytes.is_finite()))
 }

@@ -309,7 +309,9 @@ impl Rows {
         let details = |happening: &Happening| {
             let detail = happening.detail.iter();
             happening.text.capacity()
-                + detail.map(|(name, value)| name.len() + value_bytes(value)).sum::<usize>()
+                + detail
+                    .map(|(name, value)| name.len() + value_bytes(value))
+                    .sum::<usize>()
         };
         self.bytes.capacity()
             + self.values.capacity() * size_of::<Value>()
@@ -451,7 +453,10 @@ mod tests {
         let int = Value::Int;
         assert_eq!(values(&later), [int(10), int(21), Value::Null, int(40)]);
         assert_eq!(later.gone_keys().collect::<Vec<_>>(), [b"3"]);
-        let one = later.iter().find(|row| row.key() == b"1").expect("absorbed");
+        let one = later
+            .iter()
+            .find(|row| row.key() == b"1")
+            .expect("absorbed");
         assert_eq!(one.labels().collect::<Vec<_>>(), [("pid", Label::Int(1))]);
         let told: Vec<_> = later.happenings().0.iter().map(|one| &one.text).collect();
         assert_eq!(told, [b"first".as_slice(), b"second"]);

@@ -132,10 +132,11 @@ impl Writer {
             while let Some(row) = rows.next()? {
                 let name: String = row.get(0)?;
                 let mut columns = Vec::new();
-                self.connection.pragma(None, "table_info", &name, |column| {
-                    columns.push(column.get::<_, String>("name")?);
-                    Ok(())
-                })?;
+                self.connection
+                    .pragma(None, "table_info", &name, |column| {
+                        columns.push(column.get::<_, String>("name")?);
+                        Ok(())
+                    })?;
                 columns.retain(|column| column != "id");
                 tables.push(Table {
                     name,
@@ -341,5 +342,7 @@ fn merge_samples(db: &Connection, low: i64, to: i64) -> rusqlite::Result<BTreeMa
 }
 
 fn has_values(status: i64) -> bool {
-    [Status::Ok, Status::Partial].map(status_code).contains(&status)
+    [Status::Ok, Status::Partial]
+        .map(status_code)
+        .contains(&status)
 }

@@ -167,7 +167,10 @@ impl Writer {
             // A file that was begun in the middle of a run.
             let waits = SampleState {
                 status: Status::Skipped,
-                reason: Some("only changes were read, and the file was begun after what they change".to_owned()),
+                reason: Some(
+                    "only changes were read, and the file was begun after what they change"
+                        .to_owned(),
+                ),
                 ..state.clone()
             };
             self.store_sample(source, &waits, None)

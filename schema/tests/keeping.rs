@@ -152,7 +152,9 @@ fn ticks_that_failed_can_be_written_again_though_they_hold_only_changes() {
     writer.end_run(9, "over").unwrap();
     let db = Connection::open(&path).unwrap();
     // Two were left out before the last one: their numbers are not given to it.
-    let expected = ["1 a 1", "1 b 1", "1 c 1", "2 a gone", "2 b 2", "2 d 2", "5 b gone", "5 d 3"];
+    let expected = [
+        "1 a 1", "1 b 1", "1 c 1", "2 a gone", "2 b 2", "2 d 2", "5 b gone", "5 d 3",
+    ];
     assert_eq!(list(&db, STORED), expected);
     assert_eq!(number(&db, "SELECT count(*) FROM entity"), 4);
     let labels = list(&db, "SELECT name || labels FROM entity WHERE name = 'd'");
@@ -173,7 +175,10 @@ fn changes_without_the_picture_that_they_change_are_not_stored() {
     writer.end_run(9, "over").unwrap();
     let db = Connection::open(&path).unwrap();
     assert_eq!(list(&db, STORED), ["2 a 2"]);
-    let states = list(&db, "SELECT tick || ' ' || status FROM sample_at ORDER BY tick");
+    let states = list(
+        &db,
+        "SELECT tick || ' ' || status FROM sample_at ORDER BY tick",
+    );
     assert_eq!(states, ["1 skipped", "2 ok"]);
 }
 
@@ -212,7 +217,11 @@ fn record(path: &Path, ticks: i64, most_bytes: Option<u64>) -> Connection {
                 rows.scalar(format!("Key{key}").as_bytes(), second / (key + 1));
             }
         }
-        let status = if next(7) == 0 { Status::Failed } else { Status::Ok };
+        let status = if next(7) == 0 {
+            Status::Failed
+        } else {
+            Status::Ok
+        };
         let rows = status.has_values().then_some(&rows);
         writer.write_sample(0, &state(status), rows).unwrap();
         // The costly source is read at every third tick.
@@ -223,7 +232,9 @@ fn record(path: &Path, ticks: i64, most_bytes: Option<u64>) -> Connection {
                 .filter_map(|(name, used)| Some((name.as_str(), (*used)?)))
                 .collect();
             let rows = whole(&there);
-            writer.write_sample(1, &state(Status::Ok), Some(&rows)).unwrap();
+            writer
+                .write_sample(1, &state(Status::Ok), Some(&rows))
+                .unwrap();
         }
         let cost = TickCost {
             took_us: 1,
@@ -248,7 +259,9 @@ fn a_thinned_recording_says_at_each_tick_that_is_left_what_the_whole_one_says_th
     let thin = record(&dir.path().join("thin.db"), ticks, Some(MOST));
     assert_eq!(list(&thin, "PRAGMA integrity_check"), ["ok"]);
     let size = std::fs::metadata(dir.path().join("thin.db")).unwrap().len();
-    let full = std::fs::metadata(dir.path().join("whole.db")).unwrap().len();
+    let full = std::fs::metadata(dir.path().join("whole.db"))
+        .unwrap()
+        .len();
     assert!(size <= MOST && full > 2 * MOST, "{size} of {full}");
 
     // What is left out is told by the holes, and nothing that is summed up is lost.
@@ -261,7 +274,8 @@ fn a_thinned_recording_says_at_each_tick_that_is_left_what_the_whole_one_says_th
         let sql = format!("SELECT {sum} FROM tick");
         assert_eq!(number(&thin, &sql), number(&whole, &sql), "{sum}");
     }
-    let firsts = "SELECT group_concat(first) FROM (SELECT min(tick) AS first FROM tick GROUP BY run)";
+    let firsts =
+        "SELECT group_concat(first) FROM (SELECT min(tick) AS first FROM tick GROUP BY run)";
     assert_eq!(list(&thin, firsts), list(&whole, firsts));
     // The newest quarter is whole, and of the rest the oldest is the thinnest.
     let steps: Vec<i64> = left.windows(2).map(|pair| pair[1] - pair[0]).collect();
@@ -278,11 +292,18 @@ fn a_thinned_recording_says_at_each_tick_that_is_left_what_the_whole_one_says_th
             let sql = format!(
                 "SELECT {columns} FROM {view} WHERE tick = {tick} AND {columns} IS NOT NULL ORDER BY name"
             );
-            assert_eq!(list(&thin, &sql), list(&whole, &sql), "{view} at tick {tick}");
+            assert_eq!(
+                list(&thin, &sql),
+                list(&whole, &sql),
+                "{view} at tick {tick}"
+            );
         }
     }
     assert!(number(&thin, "SELECT count(*) FROM event WHERE kind = 'thinned'") > 0);
-    assert_eq!(number(&whole, "SELECT count(*) FROM event WHERE kind = 'thinned'"), 0);
+    assert_eq!(
+        number(&whole, "SELECT count(*) FROM event WHERE kind = 'thinned'"),
+        0
+    );
 }
 
 #[test]
@@ -293,7 +314,9 @@ fn a_recording_that_cannot_be_made_smaller_is_left_alone() {
     for second in 1..=3 {
         writer.begin_tick(at(second)).unwrap();
         let rows = whole(&[("a", second)]);
-        writer.write_sample(1, &state(Status::Ok), Some(&rows)).unwrap();
+        writer
+            .write_sample(1, &state(Status::Ok), Some(&rows))
+            .unwrap();
         writer.commit_tick(TickCost::default()).unwrap();
         assert_eq!(writer.keep_within(1).unwrap(), 0);
     }

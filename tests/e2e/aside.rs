@@ -67,12 +67,20 @@ fn of_recorders_that_create_one_file_at_the_same_instant_one_records() {
     for round in 0..5 {
         let db = place.file(&format!("soak{round}.db"));
         let start = |_| {
-            record(&["run", "--db", &db, "--interval", "100ms", "--duration", "800ms"])
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap()
+            record(&[
+                "run",
+                "--db",
+                &db,
+                "--interval",
+                "100ms",
+                "--duration",
+                "800ms",
+            ])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
         };
         let all: Vec<_> = (0..4).map(start).collect();
         let ends: Vec<_> = all
@@ -117,7 +125,11 @@ fn a_recorder_in_another_pid_namespace_is_seen_to_be_alive() {
     recorder.wait_to_say("event=recording");
     wait_for_ticks(&db, 3);
     let second = finish(record(&["run", "--db", &db, "--duration", "1s"])).expect(2);
-    assert!(second.err().contains("is being recorded by process"), "{}", second.err());
+    assert!(
+        second.err().contains("is being recorded by process"),
+        "{}",
+        second.err()
+    );
     wait_for_ticks(&db, 3);
     recorder.kill();
 }

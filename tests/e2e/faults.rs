@@ -89,7 +89,11 @@ impl Lab {
             if !Path::new(file).exists() {
                 continue; // it could not even be begun anew
             }
-            assert_eq!(ask::<String>(file, "PRAGMA integrity_check"), "ok", "{what}");
+            assert_eq!(
+                ask::<String>(file, "PRAGMA integrity_check"),
+                "ok",
+                "{what}"
+            );
             if ticks(file) > 0 {
                 let holes = "SELECT max(tick) - count(*) FROM tick";
                 assert_eq!(ask::<i64>(file, holes), 0, "{what}");
@@ -136,13 +140,24 @@ fn build(place: &Place) -> Option<PathBuf> {
 fn run(db: &str, duration: &str) -> Command {
     let root = text(&repo().join("tests/fixtures/captures/6.12-x86_64-debian/t0"));
     let mut command = record(&["run", "--db", db, "--interval", "100ms", "--root", &root]);
-    command.args(["--duration", duration, "--cpu-budget", "100%", "--min-free", "0"]);
+    command.args([
+        "--duration",
+        duration,
+        "--cpu-budget",
+        "100%",
+        "--min-free",
+        "0",
+    ]);
     command
 }
 
 /// Which N are tried after one.
 fn next(at: u32) -> u32 {
-    if all() || at < 8 { at + 1 } else { at + 1 + at / 4 }
+    if all() || at < 8 {
+        at + 1
+    } else {
+        at + 1 + at / 4
+    }
 }
 
 /// Every N until the N-th call is never made; returns the number of calls that failed.

@@ -77,7 +77,10 @@ fn while_a_disk_is_full_ticks_wait_in_memory_and_none_is_lost_when_room_comes_ba
     let waited: i64 = held[0].split(' ').next().unwrap().parse().unwrap();
     // A busy machine may be late for some, but the disk has cost none.
     assert!(waited >= 5, "{held:?}");
-    assert_eq!(ask::<i64>(&db, "SELECT count(*) FROM event WHERE kind = 'gap'"), 0);
+    assert_eq!(
+        ask::<i64>(&db, "SELECT count(*) FROM event WHERE kind = 'gap'"),
+        0
+    );
     let (json, _, _) = report(&place, &db);
     let events = json["events"].as_array().unwrap();
     assert!(

@@ -25,9 +25,9 @@ use self::prepare::Beginning;
 use self::room::Room;
 use self::scribe::Scribe;
 use crate::clock::{Alarm, Deadlines, Due, boottime_us};
+use crate::log;
 use crate::root::Root;
 use crate::source::Setup;
-use crate::log;
 
 /// What `run` was asked for.
 #[derive(Clone, Debug)]

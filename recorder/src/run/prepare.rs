@@ -13,8 +13,8 @@ use super::Options;
 use super::claim::Claim;
 use crate::clock::boottime_us;
 use crate::root::Root;
-use crate::{host, log};
 use crate::source::{SOURCES, Source};
+use crate::{host, log};
 
 /// Share of MemTotal that descriptors held on processes may take in the kernel.
 const HELD_SHARE: f64 = 0.0005;
@@ -79,7 +79,11 @@ impl Beginning {
     ///
     /// # Errors
     /// When the running machine's own /proc is not there.
-    pub(super) fn new(options: &Options, root: &Root, wanted: &[&'static Source]) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        options: &Options,
+        root: &Root,
+        wanted: &[&'static Source],
+    ) -> anyhow::Result<Self> {
         Ok(Self {
             db: options.db.clone(),
             host: host::read_host(root),
@@ -168,9 +172,7 @@ impl Beginning {
 }
 
 fn is_damage(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<Error>()
-        .is_some_and(Error::is_damage)
+    error.downcast_ref::<Error>().is_some_and(Error::is_damage)
 }
 
 /// How many processes may have a descriptor held on them: within the limit of descriptors, which is

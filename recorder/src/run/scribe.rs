@@ -214,7 +214,10 @@ impl Scribe {
         if self.warnings.allow() {
             log::warn(&[("event", "a tick could not be written"), ("error", &text)]);
         }
-        let since = self.trouble.as_ref().map_or_else(Instant::now, |(since, _)| *since);
+        let since = self
+            .trouble
+            .as_ref()
+            .map_or_else(Instant::now, |(since, _)| *since);
         self.trouble = Some((since, text));
     }
 

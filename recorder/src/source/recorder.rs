@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn what_was_written_is_found_and_what_was_called_off_is_not_taken_for_it() {
-        let text = b"rchar: 1\nwchar: 2\nread_bytes: 3\nwrite_bytes: 4096\ncancelled_write_bytes: 5\n";
+        let text =
+            b"rchar: 1\nwchar: 2\nread_bytes: 3\nwrite_bytes: 4096\ncancelled_write_bytes: 5\n";
         assert_eq!(parse_write_bytes(text), Some(4096));
         assert_eq!(parse_write_bytes(b"rchar: 1\n"), None);
     }
