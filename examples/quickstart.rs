@@ -66,6 +66,8 @@ fn main() -> anyhow::Result<()> {
         root: PathBuf::from("/"),
         labels: vec![("made-by".to_owned(), "quickstart".to_owned())],
         cpu_budget: 0.05,
+        min_free: None,
+        max_size: None,
     })?;
 
     let out = folder.join("report");

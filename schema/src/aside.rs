@@ -91,6 +91,10 @@ pub fn set_aside(path: &Path, date: &str) -> Result<PathBuf, Error> {
     Ok(with(&name))
 }
 
+/// The stack of the thread that watches the time. The C library keeps it for the next thread, and
+/// the recorder locks its memory.
+const WATCH_STACK_BYTES: usize = 64 << 10;
+
 impl Writer {
     /// Looks for damage: at the ends of all tables, where ticks are appended, and, as far as the
     /// time goes, everywhere.
@@ -100,15 +104,20 @@ impl Writer {
     pub fn check(&self, patience: Duration) -> Result<(), Error> {
         self.check_ends()
             .context(&self.path, "looking for damage")?;
+        if patience.is_zero() {
+            return Ok(());
+        }
         let (done, is_done) = mpsc::channel::<()>();
         let interrupt = self.connection.get_interrupt_handle();
         let found = std::thread::scope(|scope| {
-            scope.spawn(move || {
+            let watch = std::thread::Builder::new().stack_size(WATCH_STACK_BYTES);
+            let watching = watch.spawn_scoped(scope, move || {
                 if is_done.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
                     interrupt.interrupt();
                 }
             });
-            let found = quick_check(&self.connection);
+            // Without a thread nothing would end the look.
+            let found = watching.map_or(Ok(None), |_| quick_check(&self.connection));
             drop(done);
             found
         });

@@ -171,7 +171,7 @@ fn until_success(lab: &Lab, kind: &str, errors: &[i32], times: u32) -> u32 {
             any |= lab.fail(kind, *errno, at, times);
         }
         if !any {
-            println!("{kind}: {failed} calls, the last one before {at}");
+            say(&format!("{kind}: {failed} calls, the last one before {at}"));
             return failed;
         }
         failed += 1;

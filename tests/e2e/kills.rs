@@ -63,10 +63,10 @@ fn killed_at_any_instant_it_loses_no_committed_tick_and_the_file_is_sound() {
         }
     }
     all += kept;
-    println!(
+    say(&format!(
         "{} kills, {inside} of them with a log open, {all} ticks, {} s: none lost",
         kills(),
         started.elapsed().as_secs()
-    );
+    ));
     assert!(all > 0);
 }

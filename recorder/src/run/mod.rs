@@ -1,6 +1,6 @@
 //! `memsoak-record run`: the loop of the ticks.
 //!
-//! A tick is read by the [`Collector`] and handed to the [`Keeper`], which has it written by a thread
+//! A tick is read by the collector and handed to the keeper, which has it written by a thread
 //! of its own: everything is read before the transaction begins, since while it is open nobody else
 //! can write, and a mark must get in between the ticks of a machine that is too busy to sleep.
 

@@ -10,9 +10,9 @@ use memsoak_schema::TickCost;
 
 use super::collector::{Picture, Taken};
 
-/// What the waiting pictures may take. Measured under the reference load (1,125 processes) a picture
-/// takes 0.15 MiB, so that about 50 wait in full: eight minutes at 10 s, and a small part of what a
-/// board can spare.
+/// What the waiting pictures may take. Measured on the made-up reference load (1,125 processes) a
+/// picture takes 0.11 MiB, so that about 75 wait in full: twelve minutes at 10 s, in a memory that a
+/// board of 512 MiB can spare.
 pub(super) const RING_BYTES: usize = 8 << 20;
 
 /// A picture that waits.

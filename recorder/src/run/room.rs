@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 const MIN_FREE_BYTES: u64 = 200 << 20;
 const MIN_FREE_SHARE: u64 = 20;
 
-/// What one tick may add to the log: a whole picture of the reference load takes 0.3 MiB.
+/// What one tick may add to the log: the first one of the reference load, catalogue and whole pictures,
+/// takes 0.22 MiB.
 const TICK_BYTES: u64 = 512 << 10;
 
 /// Of `--max-size` the log beside the file may take this share.
