@@ -21,7 +21,7 @@ use anyhow::{Context, bail};
 use made_up_soak::Soak;
 
 const USAGE: &str = "usage: long_soak OUT.db [--ticks 60480] [--processes 1125] [--interval 10s] \
-    [--leak KIB_PER_HOUR] [--seed 1]";
+    [--leak KIB_PER_HOUR] [--seed 1] [--max-mib N]";
 
 fn main() -> anyhow::Result<()> {
     let mut soak = Soak {
@@ -30,6 +30,7 @@ fn main() -> anyhow::Result<()> {
         interval_s: 10,
         leak_kib_per_hour: 1440,
         seed: 1,
+        most_bytes: None,
     };
     let mut out = None;
     let mut arguments = std::env::args().skip(1);
@@ -44,6 +45,7 @@ fn main() -> anyhow::Result<()> {
             "--interval" => soak.interval_s = number()?.max(1),
             "--leak" => soak.leak_kib_per_hour = number()?,
             "--seed" => soak.seed = number()?,
+            "--max-mib" => soak.most_bytes = Some(u64::from(number()?) << 20),
             path if !path.starts_with('-') && out.is_none() => out = Some(PathBuf::from(path)),
             _ => bail!(USAGE),
         }

@@ -67,6 +67,8 @@ fn main() -> anyhow::Result<()> {
         labels: vec![("made-by".to_owned(), "quickstart".to_owned())],
         cpu_budget: 0.05,
         probes: Vec::new(),
+        min_free: None,
+        max_size: None,
     })?;
 
     let out = folder.join("report");

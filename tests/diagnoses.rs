@@ -85,6 +85,7 @@ fn a_healthy_week_under_load_has_no_diagnosis() {
         interval_s: 900,
         leak_kib_per_hour: 1440,
         seed: 1,
+        most_bytes: None,
     };
     made_up_soak::write(&file, &soak).unwrap();
     assert_eq!(ids(&diagnose_file(&file)), NOTHING);

@@ -151,6 +151,7 @@ fn only_the_schema_and_the_tests_of_the_whole_name_sqlite() {
     assert_eq!(
         naming,
         [
+            "tests/e2e/aside.rs",
             "tests/e2e/exit_codes.rs",
             "tests/e2e/queries.rs",
             "tests/formats.rs",

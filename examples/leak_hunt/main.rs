@@ -165,6 +165,8 @@ impl Hunt {
             labels: vec![("made-by".to_owned(), "leak_hunt".to_owned())],
             cpu_budget: 0.05,
             probes: Vec::new(),
+            min_free: None,
+            max_size: None,
         })?;
         players.into_iter().map(Player::end).collect()
     }

@@ -140,6 +140,14 @@ struct RunArgs {
     /// to stay within it
     #[arg(long, value_name = "PERCENT", default_value = "1%", value_parser = percent)]
     cpu_budget: f64,
+    /// Room to leave on the disk: while there is less, ticks wait in memory
+    /// [default: 200MiB, or 5% of a smaller disk]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    min_free: Option<u64>,
+    /// Room that the recording may take, from 16MiB up: at this size its
+    /// oldest part is thinned
+    #[arg(long, value_name = "SIZE", value_parser = max_size)]
+    max_size: Option<u64>,
     /// Do something intrusive at intervals, with full samples just before and
     /// after: drop-caches, drop-caches:1, compact, kmemleak-scan, sysrq-m
     #[arg(long, value_name = "KIND=TIME", value_parser = probe_every)]
@@ -195,6 +203,37 @@ fn percent(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Bytes, with a unit of 1,024: `200MiB`.
+fn size(text: &str) -> Result<u64, String> {
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let shift = match unit {
+        "" | "B" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        "TiB" => 40,
+        _ => return Err("must be a size such as 200MiB or 2GiB".to_owned()),
+    };
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(1 << shift))
+        .ok_or_else(|| "must be a size such as 200MiB or 2GiB".to_owned())
+}
+
+/// Below this the catalogue, two full pictures of a large machine and the log do not fit.
+const SMALLEST_SIZE: u64 = 16 << 20;
+
+fn max_size(text: &str) -> Result<u64, String> {
+    match size(text)? {
+        bytes if bytes < SMALLEST_SIZE => Err("smaller than 16MiB".to_owned()),
+        bytes => Ok(bytes),
+    }
+}
+
 /// Runs the program.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -232,6 +271,8 @@ fn act(command: Command) -> anyhow::Result<()> {
             labels: args.label,
             cpu_budget: args.cpu_budget,
             probes: args.probe,
+            min_free: args.min_free,
+            max_size: args.max_size,
         }),
         Command::Mark { db, text } => {
             let live = Root::open(Path::new("/"))?;
@@ -317,9 +358,6 @@ fn told(done: &Experiment) -> String {
     if let Some(took_us) = done.took_us {
         let took = Duration::from_micros(took_us.unsigned_abs());
         text += &format!(" in {took:.1?}");
-    }
-    if let (Some(before), Some(after)) = (done.before_tick, done.after_tick) {
-        text += &format!(", between tick {before} and tick {after}");
     }
     text.push('\n');
     text

@@ -63,12 +63,12 @@ pub enum Error {
         host: String,
     },
     /// Somebody else records into it.
-    #[error("{} is being recorded by process {pid}; stop it first or name another file", path.display())]
+    #[error("{} is being recorded by {}; stop it first or name another file", path.display(), process(*pid))]
     InUse {
         /// The file.
         path: PathBuf,
-        /// The recorder at work.
-        pid: i64,
+        /// The recorder at work, where it has said already who it is.
+        pid: Option<i64>,
     },
     /// There is nothing to read in it.
     #[error("{} has no {what}", path.display())]
@@ -108,6 +108,13 @@ pub enum Error {
 
 const DAMAGED: &str = " (the copy is torn or damaged: copy it again with `memsoak-record copy`, or \
     `memsoak-analyze salvage FILE OUT` gives what is left)";
+
+fn process(pid: Option<i64>) -> String {
+    pid.map_or_else(
+        || "another process".to_owned(),
+        |pid| format!("process {pid}"),
+    )
+}
 
 fn open_hint(error: &std::io::Error) -> &'static str {
     match error.kind() {
@@ -153,6 +160,19 @@ impl Error {
                 SQLITE_IOERR_SHMMAP | SQLITE_IOERR_SHMOPEN | SQLITE_IOERR_SHMSIZE
             )
         })
+    }
+
+    /// Whether the file is damaged: it is to be [set aside](crate::set_aside).
+    pub fn is_damage(&self) -> bool {
+        use rusqlite::ErrorCode as Code;
+        match self {
+            Self::Damaged { .. } => true,
+            Self::Sqlite { source, .. } => matches!(
+                source.sqlite_error_code(),
+                Some(Code::DatabaseCorrupt | Code::NotADatabase)
+            ),
+            _ => false,
+        }
     }
 
     /// Whether trying again later can help (a full disk, a locked file, an I/O error).

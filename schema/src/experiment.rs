@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::catalogue::Labels;
 use crate::file::{self, Context};
 use crate::sql::{insert_event, none_if_no_rows};
-use crate::{Error, OpenRun, Writer};
+use crate::{Error, Happening, OpenRun, Writer};
 
 /// The kind of event that says what was done.
 pub const PROBE: &str = "probe";
@@ -29,10 +29,11 @@ pub struct Experiment {
     pub began_us: i64,
     /// How long it took.
     pub took_us: Option<i64>,
-    /// The tick before it, at which every cheap source was read.
-    pub before_tick: Option<i64>,
-    /// The tick after it.
-    pub after_tick: Option<i64>,
+    /// The time of the tick before it, at which every cheap source was read, in us of
+    /// CLOCK_BOOTTIME. Where ticks were merged it is that of a tick that is in the next one.
+    pub before_us: Option<i64>,
+    /// The time of the tick after it.
+    pub after_us: Option<i64>,
     /// `done`, or why not.
     pub outcome: String,
     /// What was done one after the other, and how long each took.
@@ -69,28 +70,41 @@ impl Experiment {
             argument: text("argument"),
             began_us,
             took_us: number("took_us"),
-            before_tick: number("before_tick"),
-            after_tick: number("after_tick"),
+            before_us: number("before_us"),
+            after_us: number("after_us"),
             outcome: text("outcome")?,
             steps: steps.into_iter().flatten().filter_map(step).collect(),
             request: number("request"),
         })
     }
 
-    fn detail(&self) -> String {
-        json!({
+    /// As an event.
+    pub fn happening(&self) -> Happening {
+        Happening {
+            kind: PROBE,
+            boottime_us: Some(self.began_us),
+            text: format!("{}: {}", self.name(), self.outcome).into_bytes(),
+            detail: self.detail(),
+        }
+    }
+
+    fn detail(&self) -> Labels {
+        let detail = json!({
             "kind": self.kind,
             "argument": self.argument,
-            "before_tick": self.before_tick,
-            "after_tick": self.after_tick,
+            "before_us": self.before_us,
+            "after_us": self.after_us,
             "took_us": self.took_us,
             "outcome": self.outcome,
             "steps": self.steps.iter()
                 .map(|(did, took_us)| json!({"did": did, "took_us": took_us}))
                 .collect::<Vec<_>>(),
             "request": self.request,
-        })
-        .to_string()
+        });
+        match detail {
+            Value::Object(detail) => detail,
+            _ => Labels::new(),
+        }
     }
 }
 
@@ -103,30 +117,6 @@ pub struct ProbeRequest {
     pub kind: String,
     /// And how.
     pub argument: Option<String>,
-}
-
-impl Writer {
-    /// The number of the last tick.
-    pub fn last_tick(&self) -> i64 {
-        self.tick
-    }
-
-    /// Stores what was done, between ticks.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn write_experiment(&mut self, experiment: &Experiment) -> Result<(), Error> {
-        insert_event(
-            &self.connection,
-            self.boot,
-            experiment.began_us,
-            PROBE,
-            None,
-            format!("{}: {}", experiment.name(), experiment.outcome).as_bytes(),
-            Some(&experiment.detail()),
-        )
-        .context(&self.path, "writing an experiment")
-    }
 }
 
 /// What a recorder has seen of the requests in its file.
@@ -307,13 +297,13 @@ mod tests {
             argument: Some("3".to_owned()),
             began_us: 7,
             took_us: Some(35_000),
-            before_tick: Some(11),
-            after_tick: None,
+            before_us: Some(11),
+            after_us: None,
             outcome: "done".to_owned(),
             steps: vec![("sync".to_owned(), 12), ("3 to a file".to_owned(), 34)],
             request: Some(5),
         };
-        let mut detail: Labels = serde_json::from_str(&written.detail()).unwrap_or_default();
+        let mut detail = written.happening().detail;
         assert_eq!(Experiment::of_event(7, &detail), Some(written));
         detail.remove("outcome");
         assert_eq!(Experiment::of_event(7, &detail), None);

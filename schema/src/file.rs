@@ -9,11 +9,12 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::Error;
+use crate::aside::check_header;
 use crate::error::SALVAGE;
 use crate::guard::{self, Budget};
 
 /// `application_id` of a recording: "msok".
-const APPLICATION_ID: i64 = 0x6d73_6f6b;
+pub(crate) const APPLICATION_ID: i32 = 0x6d73_6f6b;
 
 /// Numbered files, append-only: a recording of version N has had the first N of them.
 const MIGRATIONS: &[&str] = &[
@@ -85,6 +86,7 @@ pub(crate) fn open_to_write(path: &Path, durability: Durability) -> Result<Conne
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(open_error(error)),
     }
+    check_header(path)?;
     match connect_to_write(path, durability, Sharing::WithReaders) {
         Err(error) if error.is_no_shared_memory() => {
             connect_to_write(path, durability, Sharing::Alone)
@@ -251,7 +253,7 @@ fn check_identity(connection: &Connection, path: &Path) -> Result<u32, Error> {
         path: path.to_owned(),
         what,
     };
-    let id: i64 = connection
+    let id: i32 = connection
         .pragma_query_value(None, "application_id", |row| row.get(0))
         .map_err(|source| match source.sqlite_error_code() {
             Some(rusqlite::ErrorCode::NotADatabase) => not_one(format!(
@@ -310,19 +312,29 @@ fn set_up_writing(connection: &Connection, durability: Durability) -> rusqlite::
         }
     }
     connection.pragma_update_and_check(None, "journal_size_limit", 1 << 20, |_| Ok(()))?;
+    // What thinning sorts is small, and a full disk has no room for it.
+    connection.pragma_update(None, "temp_store", "memory")?;
     connection.pragma_update(None, "cache_size", -i64::from(WRITER_CACHE_KIB))
 }
 
-/// Applies what is missing; each migration with its version in one transaction.
+/// Applies what is missing; each migration with its version in one transaction. Two programs may
+/// create one file at once: what is missing is looked at when nobody else can write.
 fn migrate(connection: &Connection, path: &Path) -> Result<(), Error> {
-    let mut at = version(connection).context(path, "reading the header")?;
-    while let Some(sql) = usize::try_from(at).ok().and_then(|at| MIGRATIONS.get(at)) {
-        at += 1;
+    let what = "bringing the file to the newest format";
+    while version(connection).context(path, "reading the header")? < newest_version() {
         connection
-            .execute_batch(&format!(
-                "BEGIN IMMEDIATE; {sql} PRAGMA user_version = {at}; COMMIT;"
-            ))
-            .context(path, "bringing the file to the newest format")?;
+            .execute_batch("BEGIN IMMEDIATE")
+            .context(path, what)?;
+        let done = version(connection).and_then(|at| {
+            let migration = usize::try_from(at).ok().and_then(|at| MIGRATIONS.get(at));
+            let sql = migration.copied().unwrap_or_default();
+            let next = at + u32::from(migration.is_some());
+            connection.execute_batch(&format!("{sql} PRAGMA user_version = {next}; COMMIT;"))
+        });
+        if done.is_err() {
+            let _ = connection.execute_batch("ROLLBACK");
+        }
+        done.context(path, what)?;
     }
     Ok(())
 }

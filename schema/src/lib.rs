@@ -1,5 +1,6 @@
 //! The recording: its tables, its types, and the only doors that read and write it.
 
+mod aside;
 mod beside;
 mod catalogue;
 mod digest;
@@ -17,9 +18,12 @@ mod run;
 mod salvage;
 mod spec;
 mod sql;
+mod thin;
+mod undo;
 mod verify;
 mod writer;
 
+pub use aside::set_aside;
 pub use beside::{copy, mark};
 pub use catalogue::{
     Boot, Entity, Event, Host, Labels, Metric, Plan, Run, Sample, Source, Tick, WallClock,

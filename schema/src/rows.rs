@@ -1,5 +1,6 @@
 //! What a parser hands over: the values of one sample, without allocation once it has grown.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use crate::Labels;
@@ -130,6 +131,11 @@ pub(crate) fn json_of(label: Label<'_>) -> serde_json::Value {
 
 /// Happenings that are kept while ticks cannot be written; the first ones tell the most.
 const MOST_HAPPENINGS: usize = 256;
+
+/// What a detail takes: a node of its map, and the text of one that is text.
+fn value_bytes(value: &serde_json::Value) -> usize {
+    64 + value.as_str().map_or(0, str::len)
+}
 
 /// The rows of one sample.
 ///
@@ -264,6 +270,68 @@ impl Rows {
         self.passed_over = 0;
     }
 
+    /// Takes over what an earlier sample of the same source holds and this one does not say anew: it
+    /// is then as if the earlier one had never been taken. What happened is kept of both.
+    pub fn absorb(&mut self, earlier: Self) {
+        if self.incremental {
+            let mut said: HashSet<&[u8]> = self.gone_keys().collect();
+            said.extend(self.iter().map(|row| row.key()));
+            let rows: Vec<bool> = earlier
+                .iter()
+                .map(|row| !said.contains(row.key()))
+                .collect();
+            let gone: Vec<&[u8]> = earlier
+                .gone_keys()
+                .filter(|key| !said.contains(key))
+                .collect();
+            for (row, is_new) in earlier.iter().zip(rows) {
+                if is_new {
+                    self.entity(row.key(), row.name(), row.values());
+                    for (name, label) in row.labels() {
+                        self.label(name, label);
+                    }
+                }
+            }
+            for key in gone {
+                self.gone(key);
+            }
+            self.incremental = earlier.incremental;
+        }
+        let later = std::mem::replace(&mut self.happenings, earlier.happenings);
+        self.passed_over += earlier.passed_over;
+        for happening in later {
+            self.happened(happening);
+        }
+    }
+
+    /// Bytes of memory that it takes, room to grow included.
+    pub fn memory_bytes(&self) -> usize {
+        let details = |happening: &Happening| {
+            let detail = happening.detail.iter();
+            happening.text.capacity()
+                + detail
+                    .map(|(name, value)| name.len() + value_bytes(value))
+                    .sum::<usize>()
+        };
+        self.bytes.capacity()
+            + self.values.capacity() * size_of::<Value>()
+            + self.labels.capacity() * size_of::<(&str, LabelSlot)>()
+            + self.rows.capacity() * size_of::<Row>()
+            + self.gone.capacity() * size_of::<Range<usize>>()
+            + self.happenings.capacity() * size_of::<Happening>()
+            + self.happenings.iter().map(details).sum::<usize>()
+    }
+
+    /// Gives the room to grow back.
+    pub fn shrink(&mut self) {
+        self.bytes.shrink_to_fit();
+        self.values.shrink_to_fit();
+        self.labels.shrink_to_fit();
+        self.rows.shrink_to_fit();
+        self.gone.shrink_to_fit();
+        self.happenings.shrink_to_fit();
+    }
+
     /// Whether absent rows are unchanged rather than gone.
     pub fn is_incremental(&self) -> bool {
         self.incremental
@@ -355,6 +423,59 @@ mod tests {
         assert_eq!(kept[255].detail["at"], 255);
         rows.clear_happenings();
         assert_eq!(rows.happenings(), (&[][..], 0));
+    }
+
+    #[test]
+    fn a_sample_that_absorbs_an_earlier_one_says_what_both_said_and_the_later_word_counts() {
+        let changed = |rows: &mut Rows, key: &[u8], value| {
+            rows.entity(key, key, &[Value::Int(value)]);
+        };
+        let mut earlier = Rows::default();
+        earlier.set_incremental();
+        changed(&mut earlier, b"1", 10);
+        earlier.label("pid", Label::Int(1));
+        changed(&mut earlier, b"2", 20);
+        changed(&mut earlier, b"3", 30);
+        earlier.gone(b"4");
+        earlier.happened(Happening::new("oom_kill", b"first"));
+        let mut later = Rows::default();
+        later.set_incremental();
+        changed(&mut later, b"2", 21);
+        later.gone(b"3");
+        changed(&mut later, b"4", 40);
+        later.happened(Happening::new("oom_kill", b"second"));
+        later.absorb(earlier);
+        assert!(later.is_incremental());
+        let values = |rows: &Rows| -> Vec<_> {
+            let of = |key| rows.value_of(key).unwrap_or_default();
+            [b"1", b"2", b"3", b"4"].map(|key| of(key)).to_vec()
+        };
+        let int = Value::Int;
+        assert_eq!(values(&later), [int(10), int(21), Value::Null, int(40)]);
+        assert_eq!(later.gone_keys().collect::<Vec<_>>(), [b"3"]);
+        let one = later
+            .iter()
+            .find(|row| row.key() == b"1")
+            .expect("absorbed");
+        assert_eq!(one.labels().collect::<Vec<_>>(), [("pid", Label::Int(1))]);
+        let told: Vec<_> = later.happenings().0.iter().map(|one| &one.text).collect();
+        assert_eq!(told, [b"first".as_slice(), b"second"]);
+
+        // On top of a whole sample it is a whole one.
+        let mut whole = Rows::default();
+        changed(&mut whole, b"2", 2);
+        changed(&mut whole, b"5", 5);
+        later.absorb(whole);
+        assert!(!later.is_incremental());
+        assert_eq!(later.value_of(b"5"), Some(int(5)));
+        assert_eq!(later.value_of(b"2"), Some(int(21)));
+
+        // A whole sample says everything by itself.
+        let mut whole = Rows::default();
+        changed(&mut whole, b"7", 7);
+        whole.absorb(later);
+        assert_eq!(whole.len(), 1);
+        assert_eq!(whole.happenings().0.len(), 2);
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl Writer {
         match newer {
             Some(pid) => Err(Error::InUse {
                 path: self.path.clone(),
-                pid,
+                pid: Some(pid),
             }),
             None => Ok(()),
         }
@@ -187,6 +187,8 @@ impl Writer {
         self.tick = db.query_row("SELECT coalesce(max(tick), 0) FROM tick", [], |row| {
             row.get(0)
         })?;
+        self.kept_tick = self.tick;
+        self.kept_wall_offset_us = None;
         self.sources.clear();
         for spec in specs {
             self.register_source(spec)?;
@@ -242,13 +244,14 @@ impl Writer {
             digest: None,
             columns: names.into_iter().map(digest::column).collect(),
             loaded: false,
+            has_base: false,
         });
         Ok(())
     }
 
     /// Forgets what was stored last and takes up the ids from the file. The next sample of each
     /// source is a keyframe.
-    pub(crate) fn reload(&mut self) -> rusqlite::Result<()> {
+    fn reload(&mut self) -> rusqlite::Result<()> {
         let db = &self.connection;
         self.reasons.clear();
         self.wall_offset_us = None;
@@ -257,6 +260,7 @@ impl Writer {
             source.samples_to_keyframe = 0;
             source.digest = None;
             source.loaded = true;
+            source.has_base = false;
             let width = source.spec.width();
             let (sql, boot) = match source.spec.shape {
                 Shape::Scalars { .. } => (

@@ -12,7 +12,11 @@ use crate::sql::{
     Bound, face_of, insert_entity, insert_event, insert_metric, none_if_no_rows, status_code,
     update_face,
 };
-use crate::{Error, Happening, RowRef, Rows, SampleState, Shape, Spec, TickCost, TickTime, Value};
+use crate::thin::Thinning;
+use crate::undo::Undo;
+use crate::{
+    Error, Happening, RowRef, Rows, SampleState, Shape, Spec, Status, TickCost, TickTime, Value,
+};
 
 /// A source's rows are stored in full at every 600th of its samples, so that the picture at an
 /// instant needs no more than 600 samples. At the reference load (1,125 processes) a full set is
@@ -26,7 +30,7 @@ const CLOCK_STEP_US: i64 = 50_000;
 pub(crate) const WHAT_BITS: u32 = 24;
 
 /// An entity or a scalar key that has been stored before.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Slot {
     pub(crate) id: i64,
     pub(crate) last: Box<[Value]>,
@@ -49,6 +53,14 @@ pub(crate) struct SourceState {
     pub(crate) columns: Vec<u64>,
     /// Slots were loaded from an earlier run, and may be of things long gone.
     pub(crate) loaded: bool,
+    /// A whole sample stands in this run, to which rows that hold only changes can be added.
+    pub(crate) has_base: bool,
+}
+
+impl SourceState {
+    pub(crate) fn has_entities(&self) -> bool {
+        matches!(self.spec.shape, Shape::Entities { .. })
+    }
 }
 
 /// A recording that is being written.
@@ -64,6 +76,12 @@ pub struct Writer {
     pub(crate) wall_offset_us: Option<i64>,
     pub(crate) pending: Option<TickTime>,
     pub(crate) order: Vec<(i64, usize)>,
+    /// The last tick that is on disk.
+    pub(crate) kept_tick: i64,
+    /// What the wall clock was noted as at that tick.
+    pub(crate) kept_wall_offset_us: Option<i64>,
+    pub(crate) undo: Undo,
+    pub(crate) thinning: Thinning,
     /// The last run when it was asked whether somebody records.
     pub(crate) seen_run: Option<i64>,
 }
@@ -101,6 +119,10 @@ impl Writer {
             wall_offset_us: None,
             pending: None,
             order: Vec::new(),
+            kept_tick: 0,
+            kept_wall_offset_us: None,
+            undo: Undo::default(),
+            thinning: Thinning::default(),
             seen_run: None,
         })
     }
@@ -110,10 +132,22 @@ impl Writer {
     /// # Errors
     /// When the file is locked or cannot be written.
     pub fn begin_tick(&mut self, time: TickTime) -> Result<i64, Error> {
-        self.connection
-            .execute_batch("BEGIN IMMEDIATE")
-            .context(&self.path, "beginning a tick")?;
-        self.tick += 1;
+        self.begin_tick_after(0, time)
+    }
+
+    /// Begins a tick after so many that were taken and left out, and returns its number: numbers
+    /// that the recording does not have are theirs. A tick that is begun before the last one was
+    /// [committed](Writer::commit) is in one transaction with it.
+    ///
+    /// # Errors
+    /// When the file is locked or cannot be written.
+    pub fn begin_tick_after(&mut self, left_out: i64, time: TickTime) -> Result<i64, Error> {
+        if self.connection.is_autocommit() {
+            self.connection
+                .execute_batch("BEGIN IMMEDIATE")
+                .context(&self.path, "beginning a tick")?;
+        }
+        self.tick += left_out + 1;
         self.pending = Some(time);
         Ok(self.tick)
     }
@@ -135,8 +169,22 @@ impl Writer {
         rows: Option<&Rows>,
     ) -> Result<(), Error> {
         let path = self.path.clone();
-        self.store_sample(source, state, rows)
-            .context(&path, "writing a sample")
+        let without_base = rows.is_some_and(Rows::is_incremental) && !self.sources[source].has_base;
+        let stored = if without_base {
+            // A file that was begun in the middle of a run.
+            let waits = SampleState {
+                status: Status::Skipped,
+                reason: Some(
+                    "only changes were read, and the file was begun after what they change"
+                        .to_owned(),
+                ),
+                ..state.clone()
+            };
+            self.store_sample(source, &waits, None)
+        } else {
+            self.store_sample(source, state, rows)
+        };
+        stored.context(&path, "writing a sample")
     }
 
     fn store_sample(
@@ -151,8 +199,10 @@ impl Writer {
         };
         let tick_key = self.tick << WHAT_BITS;
         let source = &mut self.sources[index];
+        self.undo.note_pace(index, source);
         let mut keyframe = false;
         if let Some(rows) = rows {
+            source.has_base |= !rows.is_incremental();
             keyframe = source.samples_to_keyframe == 0 && !rows.is_incremental();
             source.samples_to_keyframe = if keyframe {
                 KEYFRAME_SAMPLES - 1
@@ -200,10 +250,11 @@ impl Writer {
     fn store_rows(&mut self, index: usize, rows: &Rows, keyframe: bool) -> rusqlite::Result<i64> {
         let tick_key = self.tick << WHAT_BITS;
         let source = &mut self.sources[index];
+        let undo = &mut self.undo;
         let db = &self.connection;
         source.round = source.round.wrapping_add(1);
         let round = source.round;
-        let is_entity = matches!(source.spec.shape, Shape::Entities { .. });
+        let is_entity = source.has_entities();
         let all: Vec<RowRef<'_>> = rows.iter().collect();
         self.order.clear();
         for (at, row) in all.iter().enumerate() {
@@ -212,14 +263,16 @@ impl Writer {
                     continue; // a key that stands twice: the first one counts
                 }
                 slot.round = round;
-                if is_entity {
-                    let face = face_of(row);
-                    if face != slot.face {
-                        update_face(db, self.boot, source.spec.name, slot.id, row, self.pending)?;
-                        slot.face = face;
-                    }
+                let face = if is_entity { face_of(row) } else { 0 };
+                let differs = !slot.present || *slot.last != *row.values();
+                if differs || face != slot.face {
+                    undo.note_slot(index, row.key(), Some(slot.clone()));
                 }
-                if keyframe || !slot.present || *slot.last != *row.values() {
+                if face != slot.face {
+                    update_face(db, self.boot, source.spec.name, slot.id, row, self.pending)?;
+                    slot.face = face;
+                }
+                if keyframe || differs {
                     slot.last.copy_from_slice(row.values());
                     slot.present = true;
                     self.order.push((slot.id, at));
@@ -246,6 +299,7 @@ impl Writer {
                     round,
                     face: if is_entity { face_of(row) } else { 0 },
                 };
+                undo.note_slot(index, row.key(), None);
                 source.slots.insert(row.key().into(), slot);
                 self.order.push((id, at));
             }
@@ -276,27 +330,23 @@ impl Writer {
             Ok(())
         };
         for key in rows.gone_keys() {
-            if let Some(slot) = source.slots.remove(key)
-                && slot.present
-                && slot.round != round
-            {
-                store_gone(slot.id)?;
+            if let Some(slot) = source.slots.remove(key) {
+                if slot.present && slot.round != round {
+                    store_gone(slot.id)?;
+                }
+                undo.note_slot(index, key, Some(slot));
             }
         }
         if !rows.is_incremental() {
-            for slot in source.slots.values_mut() {
+            for (key, slot) in &mut source.slots {
                 if slot.present && slot.round != round {
+                    undo.note_slot(index, key, Some(slot.clone()));
                     slot.present = false;
                     slot.last.fill(Value::Null);
                     store_gone(slot.id)?;
                 }
             }
-            if source.loaded {
-                source.loaded = false;
-                if is_entity {
-                    source.slots.retain(|_, slot| slot.present);
-                }
-            }
+            source.loaded = false;
         }
         if let Some(digest) = &mut source.digest {
             digest.join(sum);
@@ -428,8 +478,34 @@ impl Writer {
     /// # Errors
     /// When the file cannot be written; the tick is then to be [rolled back](Writer::rollback_tick).
     pub fn commit_tick(&mut self, cost: TickCost) -> Result<(), Error> {
+        self.finish_tick(cost)?;
+        self.commit()
+    }
+
+    /// Ends the tick, but leaves it to be [committed](Writer::commit) with the ones after it: a slow
+    /// disk takes many at once in hardly more time than one.
+    ///
+    /// # Errors
+    /// As [`commit_tick`](Writer::commit_tick).
+    pub fn finish_tick(&mut self, cost: TickCost) -> Result<(), Error> {
         let path = self.path.clone();
-        self.store_tick(cost).context(&path, "committing a tick")
+        self.store_tick(cost).context(&path, "writing a tick")
+    }
+
+    /// Puts the ticks in hand on disk.
+    ///
+    /// # Errors
+    /// As [`commit_tick`](Writer::commit_tick).
+    pub fn commit(&mut self) -> Result<(), Error> {
+        self.connection
+            .prepare_cached("COMMIT")
+            .and_then(|mut commit| commit.execute([]))
+            .context(&self.path, "committing a tick")?;
+        self.pending = None;
+        self.kept_tick = self.tick;
+        self.kept_wall_offset_us = self.wall_offset_us;
+        self.undo.keep(&mut self.sources);
+        Ok(())
     }
 
     fn store_tick(&mut self, cost: TickCost) -> rusqlite::Result<()> {
@@ -457,25 +533,21 @@ impl Writer {
                 time.missed,
                 cost.took_us,
                 cost.cpu_us
-            ])?;
-        self.connection.prepare_cached("COMMIT")?.execute([])?;
-        self.pending = None;
-        Ok(())
+            ])
+            .map(drop)
     }
 
-    /// Gives up the tick in hand after an error, and takes up the state of the file again.
-    ///
-    /// # Errors
-    /// When the file cannot even be read.
-    pub fn rollback_tick(&mut self) -> Result<(), Error> {
+    /// Gives up the ticks in hand after an error: file and writer are as after the last commit, and
+    /// the same ticks can be written again.
+    pub fn rollback_tick(&mut self) {
         if !self.connection.is_autocommit() {
             let _ = self.connection.execute_batch("ROLLBACK");
         }
-        if self.pending.take().is_some() {
-            self.tick -= 1;
-        }
-        let path = self.path.clone();
-        self.reload().context(&path, "reading the file again")
+        self.pending = None;
+        self.tick = self.kept_tick;
+        self.wall_offset_us = self.kept_wall_offset_us;
+        self.reasons.clear();
+        self.undo.put_back(&mut self.sources);
     }
 
     /// Brings the main file up to the log, so that a copy of it alone is good up to here.

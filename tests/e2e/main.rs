@@ -6,15 +6,18 @@
     reason = "a test that cannot go on says so by failing, one that cannot run says why"
 )]
 
+mod aside;
 mod blocked;
 mod capture;
 mod captures;
 mod comparing;
 mod doctor;
 mod exit_codes;
+mod faults;
 mod findings;
 mod full_disk;
 mod import;
+mod kills;
 mod leak_lab;
 mod live;
 #[path = "../support/made_up_soak.rs"]

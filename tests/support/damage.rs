@@ -109,6 +109,7 @@ impl Original {
                 interval_s: 10,
                 leak_kib_per_hour: 1440,
                 seed: 7,
+                most_bytes: None,
             };
             made_up_soak::write(&path, &soak)?;
             Ok(fs::read(&path).expect("just written"))

@@ -35,6 +35,8 @@ pub(crate) struct Soak {
     pub(crate) leak_kib_per_hour: u32,
     /// Another seed is another week of the same kind.
     pub(crate) seed: u32,
+    /// Bytes that the file may have; its oldest part is thinned.
+    pub(crate) most_bytes: Option<u64>,
 }
 
 /// A random number generator with good enough bits (SplitMix64, Steele et al. 2014).
@@ -835,6 +837,9 @@ pub(crate) fn write_upset(
             took_us: 9000,
             cpu_us: 7000,
         })?;
+        if let Some(most_bytes) = soak.most_bytes {
+            writer.keep_within(most_bytes)?;
+        }
     }
     writer.end_run(now_us, "duration reached")
 }

@@ -347,7 +347,12 @@ pub(crate) fn is_root() -> bool {
 
 /// Says that a test cannot run here. The runners know no such state, so it stands in the output.
 pub(crate) fn skip(why: &str) {
-    println!("skipped: {why}");
+    say(&format!("skipped: {why}"));
+}
+
+/// A figure for the docs; shown with --nocapture.
+pub(crate) fn say(words: &str) {
+    println!("{words}");
 }
 
 /// The recorder as a user without rights, from a copy that such a user can run. `None` where there

@@ -235,20 +235,18 @@ pub(crate) fn write(path: &Path, plot: &Plot, mut each: impl FnMut(u32, &mut Mac
         }
         writer.commit_tick(TickCost::default()).unwrap();
         if let Some((kind, argument)) = machine.probed.take() {
-            let after = writer.last_tick();
-            writer
-                .write_experiment(&Experiment {
-                    kind: kind.to_owned(),
-                    argument: argument.map(str::to_owned),
-                    began_us: now_us - 1_100_000,
-                    took_us: Some(35_000),
-                    before_tick: Some(after - 1),
-                    after_tick: Some(after),
-                    outcome: "done".to_owned(),
-                    steps: vec![("made up".to_owned(), 35_000)],
-                    request: None,
-                })
-                .unwrap();
+            let experiment = Experiment {
+                kind: kind.to_owned(),
+                argument: argument.map(str::to_owned),
+                began_us: now_us - 1_100_000,
+                took_us: Some(35_000),
+                before_us: Some(now_us - interval_us),
+                after_us: Some(now_us),
+                outcome: "done".to_owned(),
+                steps: vec![("made up".to_owned(), 35_000)],
+                request: None,
+            };
+            writer.write_noticed(&experiment.happening()).unwrap();
         }
     }
     writer.end_run(now_us, "told").unwrap();

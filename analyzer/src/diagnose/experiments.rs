@@ -80,8 +80,8 @@ fn held_caches(one: &Experiment, caches: &Caches) -> Option<Diagnosis> {
             .collect::<Vec<_>>(),
         "before_bytes": held.iter().map(|cache| cache.before_bytes).collect::<Vec<_>>(),
         "after_bytes": held.iter().map(|cache| cache.after_bytes).collect::<Vec<_>>(),
-        "before_tick": one.done.before_tick,
-        "after_tick": one.done.after_tick,
+        "before_us": one.done.before_us,
+        "after_us": one.done.after_us,
     });
     Some(diagnosis(
         one,
@@ -126,8 +126,8 @@ fn won_nothing(one: &Experiment, compaction: &Compaction) -> Option<Diagnosis> {
         "won_pages": won,
         "scattered_free_bytes": scattered * compaction.page_bytes,
         "pinned_share": pinned,
-        "before_tick": one.done.before_tick,
-        "after_tick": one.done.after_tick,
+        "before_us": one.done.before_us,
+        "after_us": one.done.after_us,
     });
     Some(diagnosis(
         one,

@@ -175,11 +175,13 @@ impl Experiments {
             for event in probes {
                 let done = memsoak_schema::Experiment::of_event(event.boottime_us, &event.detail);
                 let Some(done) = done else { continue };
-                let time = |tick: Option<i64>| snapshot::time_of(boot, tick?);
+                let time = |us: Option<i64>| snapshot::sampled_from(boot, boot.at(us?));
                 all.push(Experiment {
                     boot: at,
                     at_s: boot.at(event.boottime_us),
-                    between_s: time(done.before_tick).zip(time(done.after_tick)),
+                    between_s: time(done.before_us)
+                        .zip(time(done.after_us))
+                        .filter(|(before, after)| before < after),
                     done,
                     caches: None,
                     compaction: None,

@@ -79,12 +79,14 @@ impl Snapshot {
     }
 }
 
-/// The time of a tick at which meminfo was read.
-pub(super) fn time_of(boot: &BootTicks, tick: i64) -> Option<f64> {
-    boot.sources.values().find_map(|ticks| {
-        let at = ticks.ticks.binary_search(&tick).ok()?;
-        ticks.t_s.get(at).copied()
-    })
+/// The first time at which something was read from an instant on: a tick that was merged into the
+/// next one is there.
+pub(super) fn sampled_from(boot: &BootTicks, t_s: f64) -> Option<f64> {
+    let next = |times: &[f64]| times.get(times.partition_point(|at| *at < t_s)).copied();
+    boot.sources
+        .values()
+        .filter_map(|ticks| next(&ticks.t_s))
+        .min_by(f64::total_cmp)
 }
 
 /// Snapshots of these times, by the bits of the time.

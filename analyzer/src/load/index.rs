@@ -200,7 +200,8 @@ fn boots_with_ticks(boots: &[Boot], runs: &[Run], ticks: &[Tick]) -> Vec<BootTic
 }
 
 /// A stretch between two ticks that is longer than two and a half intervals: one tick that came
-/// late is no gap.
+/// late is no gap. A hole in the numbers of the ticks is none either: they were taken, and left out
+/// to bound the recording's size.
 fn find_gaps(
     ticks: &[Tick],
     start_us: i64,
@@ -209,7 +210,11 @@ fn find_gaps(
 ) -> Vec<(f64, f64, String)> {
     ticks
         .windows(2)
-        .filter(|pair| pair[1].boottime_us - pair[0].boottime_us > interval_us * 5 / 2)
+        .filter(|pair| {
+            let left_out = (pair[1].tick - pair[0].tick - 1).clamp(0, i64::from(i32::MAX));
+            let longest = interval_us / 2 * 5 + interval_us.saturating_mul(left_out);
+            pair[1].boottime_us - pair[0].boottime_us > longest
+        })
         .map(|pair| {
             // Ticks are numbered one after the other: what is not there was thinned out, or lost.
             let absent = pair[1].tick.saturating_sub(pair[0].tick) - 1;

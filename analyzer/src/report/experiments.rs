@@ -35,10 +35,10 @@ pub struct ExperimentEntry {
     pub took_seconds: Option<f64>,
     /// What was done one after the other.
     pub steps: Vec<StepEntry>,
-    /// The tick before it.
-    pub before_tick: Option<i64>,
-    /// The tick after it.
-    pub after_tick: Option<i64>,
+    /// The time of the tick before it, in us of CLOCK_BOOTTIME.
+    pub before_us: Option<i64>,
+    /// The time of the tick after it.
+    pub after_us: Option<i64>,
     /// What it showed, in words.
     pub text: String,
     /// What drop-caches gave back.
@@ -132,8 +132,8 @@ fn entry(analysis: &Analysis, one: &Experiment) -> ExperimentEntry {
                 took_seconds: in_seconds(*took_us),
             })
             .collect(),
-        before_tick: one.done.before_tick,
-        after_tick: one.done.after_tick,
+        before_us: one.done.before_us,
+        after_us: one.done.after_us,
         text: one.text(),
         caches: one.caches.as_ref().map(caches_entry),
         zones: one.compaction.iter().flat_map(zone_entries).collect(),

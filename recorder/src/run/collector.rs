@@ -259,18 +259,9 @@ impl Collector {
         }
     }
 
-    /// Takes a picture back that could not be stored: every source is due at the next tick, and what
-    /// happened is told again.
-    pub(super) fn was_lost(&mut self, picture: Picture) {
-        self.figures.lost_ticks += 1;
-        for taken in picture.taken {
-            self.active[taken.place].rows = taken.rows;
-        }
-        self.noticed.splice(0..0, picture.noticed);
-        for active in &mut self.active {
-            active.last_index = None;
-            active.new_plan = Some("as before the gap".to_owned());
-        }
+    /// Notes how many ticks were merged into others because memory for those that wait ran out.
+    pub(super) fn note_left_out(&mut self, ticks: u64) {
+        self.figures.lost_ticks = ticks;
     }
 }
 

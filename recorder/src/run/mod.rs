@@ -1,9 +1,10 @@
 //! `memsoak-record run`: the loop of the ticks.
 //!
-//! A tick is read by the `Collector` and written by the `Keeper`: everything is read before the
-//! transaction begins, since while it is open nobody else can write, and a mark must get in between
-//! the ticks of a machine that is too busy to sleep.
+//! A tick is read by the `Collector` and handed to the `Keeper`, which has it written by a thread of
+//! its own: everything is read before the transaction begins, since while it is open nobody else can
+//! write, and a mark must get in between the ticks of a machine that is too busy to sleep.
 
+mod claim;
 mod collector;
 mod footing;
 mod keeper;
@@ -11,6 +12,9 @@ mod prepare;
 mod probe;
 mod probe_once;
 mod reader;
+mod ring;
+mod room;
+mod scribe;
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -18,19 +22,21 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use memsoak_schema::{RequestBox, Spec, Writer};
 
 use self::collector::Collector;
 pub use self::footing::step_down;
 use self::keeper::Keeper;
+use self::prepare::Beginning;
 use self::probe::Probes;
 pub use self::probe_once::once as probe_once;
+use self::room::Room;
+use self::scribe::Scribe;
 use crate::clock::{Alarm, Deadlines, Due, boottime_us};
+use crate::log;
 use crate::notify::Notify;
 use crate::probe::Probe;
 use crate::root::Root;
 use crate::source::Setup;
-use crate::{host, log};
 
 /// What `run` was asked for.
 #[derive(Clone, Debug)]
@@ -53,6 +59,10 @@ pub struct Options {
     pub cpu_budget: f64,
     /// What is done to the machine, and how often.
     pub probes: Vec<(Probe, Duration)>,
+    /// Bytes of the disk that are left free; `None` is 200 MiB, or 5 % of a smaller disk.
+    pub min_free: Option<u64>,
+    /// Bytes that the recording may take; its oldest part is thinned to stay within them.
+    pub max_size: Option<u64>,
 }
 
 impl Options {
@@ -68,6 +78,8 @@ impl Options {
             labels: Vec::new(),
             cpu_budget: 0.01,
             probes: Vec::new(),
+            min_free: None,
+            max_size: None,
         }
     }
 
@@ -110,20 +122,22 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         if !alarm.wait_until(wake, stop.as_fd())? {
             break "stopped by a signal";
         }
-        recorder.look_after_probe()?;
+        recorder.look_after_probe();
         let now = boottime_us();
         match over {
             Some(end) if now >= end => break "the duration is over",
             None if now >= next => {
-                recorder.tick(deadlines.take(now))?;
-                notify.ticked(recorder.ticks);
+                recorder.tick(deadlines.take(now));
+                notify.ticked(recorder.keeper.written());
             }
             _ => {}
         }
+        if recorder.keeper.has_failed() {
+            break "the recording cannot be written";
+        }
     };
     notify.stopping(why);
-    let ticks = recorder.ticks;
-    recorder.finish(why)?;
+    let ticks = recorder.finish(why)?;
     log::info(&[
         ("event", "stopped"),
         ("why", why),
@@ -148,7 +162,6 @@ struct Recorder {
     collector: Collector,
     keeper: Keeper,
     probes: Probes,
-    ticks: u64,
     /// The planned moment of the last tick.
     last_index: i64,
 }
@@ -157,67 +170,62 @@ impl Recorder {
     fn start(options: &Options, root: Root) -> anyhow::Result<Self> {
         let wanted = prepare::select(options)?;
         prepare::check_probes(options, &root)?;
-        let mut writer = Writer::open(&options.db)?;
-        prepare::refuse_if_in_use(&mut writer, &options.db, &root)?;
-        let requests = RequestBox::new(&writer)?;
-        let specs: Vec<&'static Spec> = wanted.iter().map(|source| source.spec).collect();
-        writer.begin_run(
-            &host::read_host(&root),
-            &host::read_boot(&root),
-            &prepare::run_info(options, &root)?,
-            &specs,
-        )?;
+        let beginning = Beginning::new(options, &root, &wanted)?;
+        let begun = beginning.begin()?;
         let setup = Setup {
             interval_us: options.interval_us().unsigned_abs(),
             held_processes: prepare::held_processes(&root),
-            recorded_until_us: writer.recorded_until_us()?,
+            recorded_until_us: begun.writer.recorded_until_us()?,
         };
+        let room = Room {
+            db: options.db.clone(),
+            min_free: options.min_free,
+            max_size: options.max_size,
+        };
+        let scribe = Scribe::new(beginning, room, options.interval_us());
         Ok(Self {
             collector: Collector::new(options, root, &wanted, &setup),
-            keeper: Keeper::new(writer, wanted.len(), options.interval_us()),
-            probes: Probes::new(&options.probes, requests, boottime_us()),
-            ticks: 0,
+            keeper: Keeper::new(begun, wanted.len(), scribe).context("cannot start a thread")?,
+            probes: Probes::new(&options.probes, boottime_us()),
             last_index: 0,
         })
     }
 
-    /// One tick, and the beginning of a probe where one is due. Only an error that no later tick can
-    /// mend is one.
-    fn tick(&mut self, due: Due) -> anyhow::Result<()> {
+    /// One tick, and the beginning of a probe where one is due.
+    fn tick(&mut self, due: Due) {
         self.last_index = due.index;
-        let probe = self.probes.take_due(&self.keeper, boottime_us())?;
-        let kept = self.take_tick(due, probe.is_some())?;
+        let requests = self.keeper.take_requests();
+        let probe = self.probes.take_due(requests, boottime_us());
+        let before_us = self.take_tick(due, probe.is_some());
         if let Some(probe) = probe {
-            let before = kept.then(|| self.keeper.writer().last_tick());
             let root = self.collector.root();
-            self.probes.begin(probe, before, root, boottime_us());
+            self.probes.begin(probe, before_us, root, boottime_us());
         }
-        Ok(self.probes.tell(&mut self.keeper)?)
     }
 
-    /// Reads and writes; with `all` every cheap source, and every row of it. Returns whether the
-    /// tick is on disk.
-    fn take_tick(&mut self, due: Due, all: bool) -> anyhow::Result<bool> {
+    /// Reads, and hands over what was read; with `all` every cheap source, and every row of it.
+    /// Returns the time of the tick.
+    fn take_tick(&mut self, due: Due, all: bool) -> i64 {
         let mut keyframes = self.keeper.keyframes();
         if all {
             self.collector.ask_for_all();
             keyframes.fill(true);
         }
-        let picture = self.collector.collect(due, &keyframes);
-        let kept = self.keeper.keep(&picture)?;
-        if kept {
-            self.ticks += 1;
-            self.collector.was_kept(picture);
-        } else {
-            self.collector.was_lost(picture);
+        self.collector.note_left_out(self.keeper.left_out());
+        let mut picture = self.collector.collect(due, &keyframes);
+        let time_us = picture.time.boottime_us;
+        picture.noticed.extend(self.probes.tell(time_us));
+        if let Some(written) = self.keeper.keep(picture) {
+            self.collector.was_kept(written);
         }
-        Ok(kept)
+        time_us
     }
 
-    fn finish(mut self, why: &str) -> anyhow::Result<()> {
+    /// Ends the run. Returns how many ticks are on disk.
+    fn finish(mut self, why: &str) -> anyhow::Result<u64> {
         self.probes.give_up(boottime_us());
-        self.probes.tell(&mut self.keeper)?;
-        Ok(self.keeper.finish(why)?)
+        let untold = self.probes.tell(boottime_us());
+        Ok(self.keeper.finish(why, untold)?)
     }
 }
 
@@ -275,6 +283,8 @@ mod tests {
             labels: Vec::new(),
             cpu_budget: 0.01,
             probes: Vec::new(),
+            min_free: None,
+            max_size: None,
         };
         let root = Root::open(&options.root).expect("a running machine has a root");
         let recorder = Recorder::start(&options, root).expect("a new file");
@@ -287,7 +297,7 @@ mod tests {
             late_us: 0,
             missed: 0,
         };
-        recorder.tick(due).expect("a tick");
+        recorder.tick(due);
     }
 
     #[test]
@@ -297,7 +307,7 @@ mod tests {
         let root = Root::open(&options.root).expect("a running machine has a root");
         recorder.collector.replace_first(Box::new(Marking {
             db: options.db.clone(),
-            boot_id: host::read_boot(&root).boot_id,
+            boot_id: crate::host::read_boot(&root).boot_id,
         }));
         tick(&mut recorder, 0);
         recorder.finish("over").expect("a clean end");

@@ -1,10 +1,11 @@
 //! When a probe is made: at intervals, or when somebody asks; always between two ticks at which
 //! every cheap source is read.
 //!
-//! Who asks leaves an event in the file. The recorder looks for one at each tick, which costs it a
-//! PRAGMA: a probe begins at most one interval after it was asked for. A child process does it, so
-//! that ticks go on however long it takes, none of its CPU time counts as the recorder's, and it can
-//! be killed at its deadline.
+//! Who asks leaves an event in the file. The thread that writes looks for one after each tick, which
+//! costs it a PRAGMA: a probe begins within two intervals. A child process does it, so that ticks go
+//! on however long it takes, none of its CPU time counts as the recorder's, and it can be killed at
+//! its deadline. What was done is told with the tick after it, and names both ticks by their times:
+//! their numbers are given out when they are written.
 
 use std::collections::VecDeque;
 use std::io::Read;
@@ -13,9 +14,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use memsoak_schema::{Error, Experiment, RequestBox};
+use memsoak_schema::{Experiment, Happening, ProbeRequest};
 
-use super::keeper::Keeper;
 use super::{Recorder, prepare};
 use crate::clock::{Due, boottime_us};
 use crate::log;
@@ -36,12 +36,13 @@ const LOOK_US: i64 = 100_000;
 /// What the recorder does besides its ticks.
 pub(super) struct Probes {
     every: Vec<Scheduled>,
-    requests: RequestBox,
     asked: VecDeque<Asked>,
     state: State,
-    /// What could not be written yet.
+    /// What ends with the next tick.
+    ending: Option<Experiment>,
+    /// What is told with the next tick.
     untold: Vec<Experiment>,
-    /// What was written last.
+    /// What was told last.
     told: Option<Experiment>,
     /// One that was killed and does not die.
     stuck: Option<Child>,
@@ -79,7 +80,7 @@ enum State {
 
 impl Probes {
     /// Those that are made at intervals, the first one an interval from now.
-    pub(super) fn new(every: &[(Probe, Duration)], requests: RequestBox, now_us: i64) -> Self {
+    pub(super) fn new(every: &[(Probe, Duration)], now_us: i64) -> Self {
         let scheduled = every.iter().map(|(probe, every)| {
             let every_us = i64::try_from(every.as_micros()).unwrap_or(i64::MAX);
             Scheduled {
@@ -90,9 +91,9 @@ impl Probes {
         });
         Self {
             every: scheduled.collect(),
-            requests,
             asked: VecDeque::new(),
             state: State::Idle,
+            ending: None,
             untold: Vec::new(),
             told: None,
             stuck: None,
@@ -109,30 +110,19 @@ impl Probes {
     }
 
     /// Takes the probe that is to follow the tick at hand.
-    ///
-    /// # Errors
-    /// Those of the file that no later tick can mend.
-    pub(super) fn take_due(
-        &mut self,
-        keeper: &Keeper,
-        now_us: i64,
-    ) -> Result<Option<Asked>, Error> {
-        match self.requests.take(keeper.writer()) {
-            Ok(requests) => self.asked.extend(requests.into_iter().map(|request| {
-                let argument = request.argument.as_deref();
-                Asked {
-                    what: Probe::from_words(&request.kind, argument).map_err(|why| Experiment {
-                        kind: request.kind.clone(),
-                        argument: request.argument.clone(),
-                        outcome: format!("refused: {why}"),
-                        ..Experiment::default()
-                    }),
-                    request: Some(request.event),
-                }
-            })),
-            Err(error) if error.is_passing() => {}
-            Err(error) => return Err(error),
-        }
+    pub(super) fn take_due(&mut self, requests: Vec<ProbeRequest>, now_us: i64) -> Option<Asked> {
+        self.asked.extend(requests.into_iter().map(|request| {
+            let argument = request.argument.as_deref();
+            Asked {
+                what: Probe::from_words(&request.kind, argument).map_err(|why| Experiment {
+                    kind: request.kind.clone(),
+                    argument: request.argument.clone(),
+                    outcome: format!("refused: {why}"),
+                    ..Experiment::default()
+                }),
+                request: Some(request.event),
+            }
+        }));
         for scheduled in &mut self.every {
             if now_us >= scheduled.next_us {
                 // Moments that passed while the machine slept are not made up for.
@@ -149,14 +139,14 @@ impl Probes {
         {
             self.stuck = None;
         }
-        Ok(match self.state {
+        match self.state {
             State::Idle => self.asked.pop_front(),
             _ => None,
-        })
+        }
     }
 
-    /// Begins a probe after a tick; `before` is that tick, if it could be written.
-    pub(super) fn begin(&mut self, asked: Asked, before: Option<i64>, root: &Root, now_us: i64) {
+    /// Begins a probe after a tick of that time.
+    pub(super) fn begin(&mut self, asked: Asked, before_us: i64, root: &Root, now_us: i64) {
         let probe = match asked.what {
             Ok(probe) => probe,
             Err(refused) => {
@@ -172,11 +162,11 @@ impl Probes {
             kind: probe.kind().to_owned(),
             argument: probe.argument(),
             began_us: now_us,
-            before_tick: before,
+            before_us: Some(before_us),
             request: asked.request,
             ..Experiment::default()
         };
-        match self.start(probe, before, root) {
+        match self.start(probe, root) {
             Ok(child) => {
                 log::info(&[("event", "probe"), ("kind", &probe.to_string())]);
                 self.state = State::Working {
@@ -192,10 +182,7 @@ impl Probes {
         }
     }
 
-    fn start(&self, probe: Probe, before: Option<i64>, root: &Root) -> anyhow::Result<Child> {
-        if before.is_none() {
-            bail!("the tick before it could not be written");
-        }
+    fn start(&self, probe: Probe, root: &Root) -> anyhow::Result<Child> {
         if self.stuck.is_some() {
             bail!("the probe before it was killed and still does not end");
         }
@@ -260,39 +247,34 @@ impl Probes {
         matches!(&self.state, State::Settling { due_us, .. } if now_us >= *due_us)
     }
 
-    /// Ends it after the tick that it wanted; `after` is that tick, if it could be written.
-    pub(super) fn end(&mut self, after: Option<i64>) {
-        if let State::Settling { mut experiment, .. } =
-            std::mem::replace(&mut self.state, State::Idle)
+    /// Ends it with the tick that it wanted, which is to come.
+    fn end(&mut self) {
+        if let State::Settling { experiment, .. } = std::mem::replace(&mut self.state, State::Idle)
         {
-            experiment.after_tick = after;
-            self.untold.push(experiment);
+            self.ending = Some(experiment);
         }
     }
 
-    /// Writes what was done; what cannot be written now is tried again.
-    ///
-    /// # Errors
-    /// Those of the file that no later tick can mend.
-    pub(super) fn tell(&mut self, keeper: &mut Keeper) -> Result<(), Error> {
-        while let Some(experiment) = self.untold.first() {
-            match keeper.writer_mut().write_experiment(experiment) {
-                Ok(()) => {
-                    log::info(&[
-                        ("event", "probed"),
-                        ("kind", &experiment.name()),
-                        ("outcome", &experiment.outcome),
-                    ]);
-                    self.told = Some(self.untold.remove(0));
-                }
-                Err(error) if error.is_passing() => return Ok(()),
-                Err(error) => return Err(error),
-            }
+    /// What is to be told with a tick of that time.
+    pub(super) fn tell(&mut self, time_us: i64) -> Vec<Happening> {
+        let ended = self.ending.take().map(|experiment| Experiment {
+            after_us: Some(time_us),
+            ..experiment
+        });
+        let told: Vec<Experiment> = self.untold.drain(..).chain(ended).collect();
+        for experiment in &told {
+            log::info(&[
+                ("event", "probed"),
+                ("kind", &experiment.name()),
+                ("outcome", &experiment.outcome),
+            ]);
         }
-        Ok(())
+        let happenings = told.iter().map(Experiment::happening).collect();
+        self.told = told.into_iter().next_back().or(self.told.take());
+        happenings
     }
 
-    /// What was written last.
+    /// What was told last.
     pub(super) fn take_told(&mut self) -> Option<Experiment> {
         self.told.take()
     }
@@ -333,9 +315,9 @@ impl Probes {
             }));
     }
 
-    /// Whether nothing is at work or asked for.
+    /// Whether nothing is at work, asked for or untold.
     pub(super) fn is_over(&self) -> bool {
-        matches!(self.state, State::Idle) && self.asked.is_empty()
+        matches!(self.state, State::Idle) && self.asked.is_empty() && self.untold.is_empty()
     }
 }
 
@@ -365,19 +347,16 @@ fn learn(experiment: &mut Experiment, child: &mut Child, status: Option<std::pro
 
 impl Recorder {
     /// Looks after a probe that is at work: the tick after it is not one of the planned ones.
-    pub(super) fn look_after_probe(&mut self) -> anyhow::Result<()> {
+    pub(super) fn look_after_probe(&mut self) {
         if self.probes.wants_tick(boottime_us()) {
+            self.probes.end();
             let due = Due {
                 index: self.last_index,
                 late_us: 0,
                 missed: 0,
             };
-            let kept = self.take_tick(due, true)?;
-            self.probes
-                .end(kept.then(|| self.keeper.writer().last_tick()));
-            self.probes.tell(&mut self.keeper)?;
+            self.take_tick(due, true);
         }
-        Ok(())
     }
 }
 
@@ -410,10 +389,8 @@ mod tests {
     /// Ticks until nothing is left to do.
     fn tick_until_over(recorder: &mut Recorder, deadlines: &mut Deadlines) {
         loop {
-            recorder.look_after_probe().expect("a tick");
-            recorder
-                .tick(deadlines.take(deadlines.next_us()))
-                .expect("a tick");
+            recorder.look_after_probe();
+            recorder.tick(deadlines.take(deadlines.next_us()));
             if recorder.probes.is_over() {
                 return;
             }
@@ -444,16 +421,15 @@ mod tests {
             ("done", 7, Some(300_000))
         );
         assert_eq!(told.steps, [("wait".to_owned(), 300_000)]);
-        let (before, after) = (told.before_tick, told.after_tick.expect("a tick after it"));
-        assert_eq!(before, Some(1));
-        assert!(after > 3, "{after}");
         let recording = memsoak_schema::Recording::open(&db).expect("a recording");
         let ticks = recording.ticks().expect("ticks");
-        let at = |tick: i64| {
-            let found = ticks.iter().find(|one| one.tick == tick);
-            found.expect("it is on disk").boottime_us
+        let tick_of = |time_us: Option<i64>| {
+            let found = ticks.iter().find(|one| Some(one.boottime_us) == time_us);
+            found.expect("it is on disk").tick
         };
-        assert!(at(after) - at(1) >= 300_000 + SETTLE_US);
+        assert_eq!(tick_of(told.before_us), 1);
+        assert!(tick_of(told.after_us) > 3, "ticks go on meanwhile");
+        assert!(told.after_us >= told.before_us.map(|before| before + 300_000 + SETTLE_US));
     }
 
     #[test]
@@ -487,10 +463,7 @@ mod tests {
             every_us: 100,
             next_us: 1_100,
         }];
-        let mut due = |now_us| {
-            let asked = probes.take_due(&recorder.keeper, now_us).expect("a file");
-            asked.is_some()
-        };
+        let mut due = |now_us| probes.take_due(Vec::new(), now_us).is_some();
         assert!(!due(1_099));
         assert!(due(1_450));
         assert!(!due(1_499));

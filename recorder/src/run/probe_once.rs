@@ -9,9 +9,9 @@ use memsoak_schema::{Beside, Experiment};
 
 use super::{Options, Recorder, prepare, stop_signal};
 use crate::clock::{Alarm, Deadlines, boottime_us};
-use crate::log;
 use crate::probe::Probe;
 use crate::root::Root;
+use crate::{host, log};
 
 /// Makes a probe once: by the recorder that is at work on the file, or in a run of its own.
 ///
@@ -35,10 +35,11 @@ pub fn once(db: &Path, probe: Probe) -> anyhow::Result<Experiment> {
 }
 
 fn live_recorder(db: &Path, root: &Root) -> anyhow::Result<Option<Beside>> {
+    let boot_id = host::read_boot(root).boot_id;
     if std::fs::metadata(db).is_ok_and(|meta| meta.len() > 0) {
         let beside = Beside::open(db)?;
         if let Some(open) = beside.open_run()?
-            && prepare::is_alive(&open, root)?
+            && prepare::is_alive(&open, &boot_id)?
         {
             return Ok(Some(beside));
         }
@@ -48,12 +49,13 @@ fn live_recorder(db: &Path, root: &Root) -> anyhow::Result<Option<Beside>> {
 
 /// Asks the recorder and waits for what comes of it.
 fn ask(beside: &Beside, probe: Probe, root: &Root) -> anyhow::Result<Experiment> {
+    let boot_id = host::read_boot(root).boot_id;
     let argument = probe.argument();
     let request = beside.request_probe(boottime_us(), probe.kind(), argument.as_deref())?;
     log::info(&[
         ("event", "asked the recorder"),
         ("probe", &probe.to_string()),
-        ("begins", "at its next tick"),
+        ("begins", "within two intervals"),
     ]);
     loop {
         std::thread::sleep(Duration::from_millis(200));
@@ -61,7 +63,7 @@ fn ask(beside: &Beside, probe: Probe, root: &Root) -> anyhow::Result<Experiment>
             return Ok(done);
         }
         let is_alive = match beside.open_run()? {
-            Some(open) => prepare::is_alive(&open, root)?,
+            Some(open) => prepare::is_alive(&open, &boot_id)?,
             None => false,
         };
         if !is_alive {
@@ -90,21 +92,21 @@ fn alone(db: &Path, probe: Probe, root: Root) -> anyhow::Result<Experiment> {
             why = "stopped by a signal";
             break;
         }
-        recorder.look_after_probe()?;
+        recorder.look_after_probe();
         if boottime_us() >= next {
-            recorder.tick(deadlines.take(boottime_us()))?;
+            recorder.tick(deadlines.take(boottime_us()));
         }
         if recorder.probes.is_over() {
             // What the kernel printed is known to be whole when nothing follows it at another tick.
             if probe == Probe::SysrqM {
-                recorder.tick(deadlines.take(deadlines.next_us()))?;
+                recorder.tick(deadlines.take(deadlines.next_us()));
             }
             break;
         }
     }
-    recorder.probes.give_up(boottime_us());
-    recorder.probes.tell(&mut recorder.keeper)?;
     let done = recorder.probes.take_told();
-    recorder.finish(why)?;
-    done.context("the file could not be written")
+    if recorder.finish(why)? == 0 {
+        bail!("the recording could not be written");
+    }
+    done.with_context(|| why.to_owned())
 }

@@ -32,6 +32,9 @@ pub(super) struct Picture {
     last: Option<(i64, Stamp)>,
     doubt: BTreeSet<i64>,
     lost: bool,
+    /// A sample without a digest came since the last keyframe: rows were merged to bound the size of
+    /// the file, and no sum fits until the next keyframe.
+    merged: bool,
     /// The new file does not hold the picture yet.
     behind: bool,
     /// A sample from before there were digests is taken at its word when it has no rows.
@@ -49,6 +52,7 @@ impl Picture {
             last: None,
             doubt: BTreeSet::new(),
             lost: true,
+            merged: false,
             behind: true,
             believes,
         }
@@ -90,14 +94,17 @@ impl Picture {
             self.doubt.clear();
             self.since_keyframe = true;
             self.last = None;
+            self.merged = false;
         }
         self.sum.join(found);
         self.apply(rows);
         match digest {
+            Some(_) if self.merged => {}
             Some(digest) => self.check(stamp, digest, found, rows),
             None if stamp.keyframe => self.lost = rows.is_empty() && !self.believes,
             None => self.lost |= rows.is_empty() && !self.believes,
         }
+        self.merged |= digest.is_none();
         self.last = digest.map(|digest| (digest, stamp));
         let usable = self.since_keyframe && !self.lost && self.doubt.is_empty();
         let kept = match (usable, self.behind && !stamp.keyframe) {
