@@ -29,6 +29,7 @@ fn soak(ticks: u32, offset_us: i64, upsets: &[(u32, Upset)]) -> Analysis {
         interval_s: INTERVAL_S,
         leak_kib_per_hour: 8192,
         seed: 2,
+        most_bytes: None,
     };
     write_upset(&file, &soak, offset_us, upsets).unwrap();
     analyse(&Recording::open(&file).unwrap(), |_| {}).unwrap()

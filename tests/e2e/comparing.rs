@@ -16,6 +16,7 @@ fn half_a_day(place: &Place, name: &str, leak_kib_per_hour: u32, seed: u32) -> S
         interval_s: 600,
         leak_kib_per_hour,
         seed,
+        most_bytes: None,
     };
     made_up_soak::write(Path::new(&file), &soak).unwrap();
     file
