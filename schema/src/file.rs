@@ -21,9 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_core.sql"),
     include_str!("../migrations/0002_sources.sql"),
     include_str!("../migrations/0003_attribution.sql"),
-    include_str!("../migrations/0004_machine.sql"),
-    include_str!("../migrations/0005_mappings.sql"),
-    include_str!("../migrations/0006_sample_digest.sql"),
+    include_str!("../migrations/0004_every_source.sql"),
 ];
 
 /// The oldest file format that is read as it is: the migrations after it only add tables and

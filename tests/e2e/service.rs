@@ -55,11 +55,15 @@ fn the_units_command_is_ready_with_a_tick_on_disk_beats_with_each_and_says_that_
     let running = Running::start(command, &place.path().join("said"));
 
     let first = heard(&manager);
-    assert_eq!(first["READY"], "1");
     assert_eq!(first["WATCHDOG"], "1");
-    assert!(ticks(&db) >= 1, "a tick is on disk when it is ready");
     // 200 ms would end it when one tick is late.
     assert_eq!(first["WATCHDOG_USEC"], "300000");
+    // A thread of its own writes the ticks.
+    let mut ready = first;
+    while !ready.contains_key("READY") {
+        ready = heard(&manager);
+    }
+    assert!(ticks(&db) >= 1, "a tick is on disk when it is ready");
     for _ in 0..3 {
         let next = heard(&manager);
         assert_eq!(next["WATCHDOG"], "1");

@@ -392,6 +392,6 @@ mod tests {
         let mut out = String::new();
         right(9).set(&Cell::Time(Some(75.25)), false, &mut out);
         right(9).set(&Cell::Time(Some(-0.5)), true, &mut out);
-        assert_eq!(out, "   1:15.25    -0:00.50");
+        assert_eq!(out, "   1:15.25  -0:00.50");
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use memsoak_schema::TickCost;
+use memsoak_schema::{Happening, TickCost};
 
 use super::collector::{Picture, Taken};
 
@@ -14,6 +14,10 @@ use super::collector::{Picture, Taken};
 /// picture takes 0.11 MiB, so that about 75 wait in full: twelve minutes at 10 s, in a memory that a
 /// board of 512 MiB can spare.
 pub(super) const RING_BYTES: usize = 8 << 20;
+
+/// Of what the recorder noticed during an outage the first ones are told: as many as of a source
+/// ([`Rows`](memsoak_schema::Rows) keeps 256 of its happenings).
+const MOST_NOTICED: usize = 256;
 
 /// A picture that waits.
 #[derive(Debug)]
@@ -50,6 +54,7 @@ impl Waiting {
         self.picture.time.missed += earlier.picture.time.missed;
         let later = std::mem::replace(&mut self.picture.noticed, earlier.picture.noticed);
         self.picture.noticed.extend(later);
+        self.picture.noticed.truncate(MOST_NOTICED);
         for taken in earlier.picture.taken {
             let places = &mut self.picture.taken;
             match places.binary_search_by_key(&taken.place, |later| later.place) {
@@ -81,8 +86,12 @@ fn bytes_of(picture: &Picture) -> usize {
         .iter()
         .map(|taken| taken.rows.memory_bytes())
         .sum();
-    // What was noticed is seldom more than a sentence.
-    let noticed: usize = picture.noticed.iter().map(|one| 256 + one.text.len()).sum();
+    // What was noticed is a sentence each.
+    let noticed: usize = picture
+        .noticed
+        .iter()
+        .map(|one| size_of::<Happening>() + one.text.len())
+        .sum();
     of_rows + noticed + picture.taken.capacity() * size_of::<Taken>() + size_of::<Waiting>()
 }
 
@@ -178,7 +187,7 @@ impl Ring {
 
 #[cfg(test)]
 mod tests {
-    use memsoak_schema::{Happening, Rows, SampleState, Status, TickTime, Value};
+    use memsoak_schema::{Rows, SampleState, Status, TickTime, Value};
 
     use super::*;
 
@@ -215,7 +224,10 @@ mod tests {
             },
             begin_cpu_us: 0,
             taken: vec![taken(0, status, whole), taken(1, Status::Ok, changes)],
-            noticed: vec![Happening::new("noticed", second.to_string().as_bytes())],
+            noticed: (second % 8 == 0)
+                .then(|| Happening::new("noticed", second.to_string().as_bytes()))
+                .into_iter()
+                .collect(),
         };
         Waiting::new(picture, TickCost::default(), true)
     }
@@ -254,7 +266,10 @@ mod tests {
         let noticed = all.iter().flat_map(|one| &one.picture.noticed);
         let expected: Vec<String> = (0..40).map(|second| second.to_string()).collect();
         assert_eq!(told, expected, "each is told once and in order");
-        assert_eq!(noticed.map(text).collect::<Vec<_>>(), expected);
+        assert_eq!(
+            noticed.map(text).collect::<Vec<_>>(),
+            ["0", "8", "16", "24", "32"]
+        );
         let missed: i64 = all.iter().map(|one| one.picture.time.missed).sum();
         assert_eq!(missed, 1);
     }

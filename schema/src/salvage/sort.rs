@@ -151,9 +151,11 @@ impl Places {
                     *votes.entry(table).or_default() += if certain { 8 } else { 1 };
                 });
             }
+            // Numbers of sources are numbers of entities too, and samples are as wide as rows of some
+            // tables: where both fit all rows it is samples, of which more is asked.
             let best = votes
                 .into_iter()
-                .max_by_key(|(table, votes)| (*votes, *table));
+                .max_by_key(|(table, votes)| (*votes, *table == "sample", *table));
             let Some((table, _)) = best else {
                 self.bad_rows += (bad + rows.len()) as u64;
                 continue;
