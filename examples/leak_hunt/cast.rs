@@ -48,7 +48,7 @@ pub(crate) const LEAKERS: &[Leaker] = &[
     leaker("page-tables", 13, &[]),
     leaker("memfd", 11, &["Shmem"]),
     leaker("shm-file", 19, &["Shmem", "/dev/shm"]),
-    leaker("sysv-shm", 43, &["Shmem", "shm"]),
+    leaker("sysv-shm", 43, &["Shmem", "segments"]),
     // The pages of a pipe are in no counter of the kernel.
     leaker("pipes", 5, &["unaccounted", "pipe_inode_cache"]),
     leaker(
