@@ -111,9 +111,11 @@ impl Sampler for Rollup {
         let mut fresh = Vec::new();
         let mut bytes = 0;
         let taken = self.turn.take();
+        let mut all_had_their_turn = true;
         for (at, &pid) in taken.iter().enumerate() {
             if !self.credit.is_left() {
                 self.turn.put_back(taken.get(at..).unwrap_or_default());
+                all_had_their_turn = false;
                 break;
             }
             self.round_visits += 1;
@@ -125,7 +127,9 @@ impl Sampler for Rollup {
         self.credit.spend();
         self.end_round(thread_us() - began);
         self.hand_over(moment.full, &fresh, &gone, rows);
-        outcome(&trouble, self.read.is_empty(), bytes)
+        // One that may be read may still come.
+        let nothing = all_had_their_turn && self.read.is_empty();
+        outcome(&trouble, nothing, bytes)
     }
 }
 
