@@ -3,29 +3,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+#[path = "support/specs.rs"]
+mod specs;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use memsoak_schema::{
-    BootInfo, HostInfo, MetricSpec, Recording, Rows, RunInfo, SampleState, Shape, Spec, Status,
-    TickCost, TickTime, Unit, Value, Writer,
+    BootInfo, HostInfo, Recording, Rows, RunInfo, SampleState, Status, TickCost, TickTime, Value,
+    Writer,
 };
-
-static SWAPS: Spec = Spec {
-    name: "swaps",
-    paths: &["proc/swaps"],
-    shape: Shape::Entities {
-        columns: &[
-            MetricSpec::gauge("size_kib", Unit::Kib),
-            MetricSpec::gauge("used_kib", Unit::Kib),
-            MetricSpec::gauge("priority", Unit::Count),
-        ],
-    },
-    interval_s: 0,
-    needs: "",
-    caveats: "",
-    overhead: "",
-};
+use specs::SWAPS;
 
 struct Place {
     dir: tempfile::TempDir,

@@ -3,42 +3,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+#[path = "support/specs.rs"]
+mod specs;
+
 use std::path::Path;
 
 use memsoak_schema::{
-    BootInfo, HostInfo, Label, MetricSpec, Rows, RunInfo, SampleState, Shape, Spec, Status,
-    TickCost, TickTime, Unit, Value, Writer,
+    BootInfo, HostInfo, Label, Rows, RunInfo, SampleState, Status, TickCost, TickTime, Value,
+    Writer,
 };
 use rusqlite::Connection;
-
-static MEMINFO: Spec = Spec {
-    name: "meminfo",
-    paths: &["proc/meminfo"],
-    shape: Shape::Scalars {
-        known: &[],
-        other: |_| MetricSpec::gauge("", Unit::Kib),
-    },
-    interval_s: 0,
-    needs: "",
-    caveats: "",
-    overhead: "",
-};
-
-static SWAPS: Spec = Spec {
-    name: "swaps",
-    paths: &["proc/swaps"],
-    shape: Shape::Entities {
-        columns: &[
-            MetricSpec::gauge("size_kib", Unit::Kib),
-            MetricSpec::gauge("used_kib", Unit::Kib),
-            MetricSpec::gauge("priority", Unit::Count),
-        ],
-    },
-    interval_s: 0,
-    needs: "",
-    caveats: "",
-    overhead: "",
-};
+use specs::{MEMINFO, SWAPS};
 
 fn begin(path: &Path) -> Writer {
     let mut writer = Writer::open_for_import(path).unwrap();

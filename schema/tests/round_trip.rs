@@ -3,41 +3,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+#[path = "support/specs.rs"]
+mod specs;
+
 use std::path::Path;
 
 use memsoak_schema::{
-    BootInfo, Error, Happening, HostInfo, Label, MetricSpec, Recording, Rows, RunInfo, SampleState,
-    Shape, Spec, Status, TickCost, TickTime, Trend, Unit, Value, Writer,
+    BootInfo, Error, Happening, HostInfo, Label, Recording, Rows, RunInfo, SampleState, Status,
+    TickCost, TickTime, Value, Writer,
 };
-
-static MEMINFO: Spec = Spec {
-    name: "meminfo",
-    paths: &["proc/meminfo"],
-    shape: Shape::Scalars {
-        known: &[MetricSpec::gauge("AnonPages", Unit::Kib).judged(Trend::Total)],
-        other: |_| MetricSpec::gauge("", Unit::Kib),
-    },
-    interval_s: 0,
-    needs: "",
-    caveats: "",
-    overhead: "",
-};
-
-static SWAPS: Spec = Spec {
-    name: "swaps",
-    paths: &["proc/swaps"],
-    shape: Shape::Entities {
-        columns: &[
-            MetricSpec::gauge("size_kib", Unit::Kib),
-            MetricSpec::gauge("used_kib", Unit::Kib),
-            MetricSpec::gauge("priority", Unit::Count),
-        ],
-    },
-    interval_s: 0,
-    needs: "",
-    caveats: "",
-    overhead: "",
-};
+use specs::{MEMINFO, SWAPS};
 
 fn host(machine: &str) -> HostInfo {
     HostInfo {

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+#[path = "support/specs.rs"]
+mod specs;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +12,7 @@ use memsoak_schema::{
     BootInfo, Error, HostInfo, Label, MetricSpec, Recording, Rows, RunInfo, SampleState, Shape,
     Spec, Status, TickCost, TickTime, Trend, Unit, Value, Writer, salvage,
 };
+use specs::SWAPS;
 
 static MEMINFO: Spec = Spec {
     name: "meminfo",
@@ -16,22 +20,6 @@ static MEMINFO: Spec = Spec {
     shape: Shape::Scalars {
         known: &[],
         other: |_| MetricSpec::gauge("", Unit::Kib).judged(Trend::Total),
-    },
-    interval_s: 0,
-    needs: "",
-    caveats: "",
-    overhead: "",
-};
-
-static SWAPS: Spec = Spec {
-    name: "swaps",
-    paths: &["proc/swaps"],
-    shape: Shape::Entities {
-        columns: &[
-            MetricSpec::gauge("size_kib", Unit::Kib),
-            MetricSpec::gauge("used_kib", Unit::Kib),
-            MetricSpec::gauge("priority", Unit::Count),
-        ],
     },
     interval_s: 0,
     needs: "",
