@@ -46,8 +46,11 @@ enum Command {
         /// The recording
         file: PathBuf,
         /// free, meminfo, top, mem-info, buddyinfo, pagetypeinfo, zoneinfo,
-        /// slabinfo, slabtop, vmstat, vmallocinfo, kmsg, cgroups, or a source
+        /// slabinfo, slabtop, vmstat, vmallocinfo, pmap PID, kmemleak, kmsg,
+        /// cgroups, or a source
         view: String,
+        /// The process, for pmap
+        pid: Option<i64>,
         /// When: RFC 3339, +2h30m from the start, -10m from the end, or a mark
         #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
         at: Option<String>,
@@ -61,6 +64,8 @@ enum Command {
         file: PathBuf,
         /// As for show
         view: String,
+        /// The process, for pmap
+        pid: Option<i64>,
         /// The earlier time, as for show
         #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
         from: String,
@@ -195,21 +200,23 @@ fn act(command: Command, out: &mut impl Write) -> anyhow::Result<u8> {
         Command::Show {
             file,
             view,
+            pid,
             at,
             sort,
         } => {
             let recording = Recording::open(&file)?;
-            let shown = show::show(&recording, &view, at.as_deref(), &show::Ask { sort })?;
+            let shown = show::show(&recording, &view, at.as_deref(), &show::Ask { sort, pid })?;
             write_shown(&shown, out)
         }
         Command::Diff {
             file,
             view,
+            pid,
             from,
             to,
         } => {
             let recording = Recording::open(&file)?;
-            let ask = show::Ask::default();
+            let ask = show::Ask { sort: None, pid };
             let shown = show::diff(&recording, &view, &from, &to, &ask)?;
             write_shown(&shown, out)
         }

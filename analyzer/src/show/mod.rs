@@ -7,6 +7,8 @@ mod activity;
 mod blocks;
 mod groups;
 mod instant;
+mod kmemleak;
+mod mappings;
 mod mem_info;
 mod memory;
 mod plain;
@@ -30,6 +32,8 @@ use crate::when::{self, Moment};
 pub struct Ask {
     /// The key to sort by, in the tool's own letters.
     pub sort: Option<String>,
+    /// The process, for pmap.
+    pub pid: Option<i64>,
 }
 
 /// A classical tool.
@@ -71,6 +75,8 @@ pub const VIEWS: &[View] = &[
         "/proc/vmallocinfo by caller",
         vmalloc::vmallocinfo,
     ),
+    view("pmap", "mappings of a process, as pmap -x", mappings::pmap),
+    view("kmemleak", "kmemleak's report by stack", kmemleak::kmemleak),
     view("kmsg", "what the kernel said by then, as dmesg", said::kmsg),
     view("cgroups", "control groups by memory", groups::cgroups),
 ];
