@@ -26,7 +26,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use damage::{Fared, Kind, Original};
 
-const USAGE: &str = "usage: damaged_copies [--count 1000] [--first 0] [--ticks 1300]";
+const USAGE: &str =
+    "usage: damaged_copies [--count 1000] [--first 0] [--ticks 1300] [--max-size KIB]";
 
 /// The most memory that this process has had, in KiB.
 fn peak_kib() -> u64 {
@@ -42,6 +43,7 @@ fn mean(of: &[Fared], share: impl Fn(&Fared) -> f64) -> f64 {
 
 fn main() -> anyhow::Result<ExitCode> {
     let (mut count, mut first, mut ticks) = (1000_u64, 0_u64, 1300_u64);
+    let mut most_bytes = None;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let number = arguments.next().context(USAGE)?.parse().context(USAGE)?;
@@ -49,10 +51,11 @@ fn main() -> anyhow::Result<ExitCode> {
             "--count" => count = number,
             "--first" => first = number,
             "--ticks" => ticks = number,
+            "--max-size" => most_bytes = Some(number << 10),
             _ => bail!(USAGE),
         }
     }
-    let original = Original::make(u32::try_from(ticks).context(USAGE)?)?;
+    let original = Original::make(u32::try_from(ticks).context(USAGE)?, most_bytes)?;
     let before_kib = peak_kib();
     let begun = Instant::now();
     let mut by_kind: BTreeMap<Kind, Vec<Fared>> = BTreeMap::new();

@@ -2,7 +2,9 @@
 //!
 //! Each sample holds the sum over all rows of its source since the last keyframe: the rows that the
 //! picture at that tick is made of. The sum does not depend on the order, so that rows can be checked
-//! as they are found, and a sample whose own row is lost leaves the later ones checkable.
+//! as they are found, and a sample whose own row is lost leaves the later ones checkable. A tick that
+//! others were merged into says what its own rows sum up to, since those that it took the place of are
+//! gone, and binds itself to the sample before it, so that one that is lost is missed.
 
 use rusqlite::types::ValueRef;
 
@@ -11,6 +13,12 @@ use crate::Value;
 /// Bits of the sum over values; above them stand 15 bits over keys. An alteration passes unseen
 /// once in 65,536 times, a lost row once in 2^31.
 const VALUE_BITS: u32 = 16;
+
+/// Bits of both.
+const LANE_BITS: u32 = VALUE_BITS + 15;
+
+/// Set where there are two sums.
+const MERGED: i64 = 1 << (2 * LANE_BITS);
 
 /// The sum over the rows of a source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,24 +54,67 @@ impl Digest {
         self.values = self.values.wrapping_add(other.values);
     }
 
-    /// The number that stands in the sample.
-    pub(crate) fn seal(&self, stamp: Stamp) -> i64 {
-        let sum = fold(self.keys, self.values).wrapping_add(stamp.bits());
-        pack(sum)
+    /// What a sample says of it.
+    pub(crate) fn seal(&self) -> Seal {
+        Seal::Running(Lanes::of(*self))
     }
 }
 
-/// What the rows of one sample must sum up to, by its number and the one before: 15 and 16 bits.
-pub(crate) fn step(before: (i64, Stamp), after: (i64, Stamp)) -> Lanes {
-    let bare = |(digest, stamp): (i64, Stamp)| unpack(digest).wrapping_sub(stamp.bits());
-    bare(after).wrapping_sub(bare(before))
+/// What a sample says of the rows of its source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seal {
+    /// The sum over all rows since the last keyframe.
+    Running(Lanes),
+    /// Of a tick that others were merged into: the same as it was before that, from which later
+    /// samples go on; and the sum over the rows that stand there now, bound to the sample before.
+    Merged { running: Lanes, own: Lanes },
 }
 
-/// The two sums as they are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+impl Seal {
+    /// Reads the number that stands in a sample.
+    pub(crate) fn open(number: i64, stamp: Stamp) -> Self {
+        let bare = |number: i64| unpack(number).wrapping_sub(stamp.bits());
+        if number & MERGED == 0 {
+            return Self::Running(bare(number));
+        }
+        Self::Merged {
+            running: bare(number >> LANE_BITS),
+            own: bare(number),
+        }
+    }
+
+    /// The number that stands in a sample.
+    pub(crate) fn close(self, stamp: Stamp) -> i64 {
+        let sealed = |lanes: Lanes| pack(lanes.wrapping_add(stamp.bits()));
+        match self {
+            Self::Running(lanes) => sealed(lanes),
+            Self::Merged { running, own } => MERGED | (sealed(running) << LANE_BITS) | sealed(own),
+        }
+    }
+
+    /// What the next sample's sum goes on from.
+    pub(crate) fn running(self) -> Lanes {
+        match self {
+            Self::Running(running) | Self::Merged { running, .. } => running,
+        }
+    }
+}
+
+/// The two sums as they are stored: 15 and 16 bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lanes {
     pub(crate) keys: u16,
     pub(crate) values: u16,
+}
+
+/// Only the low bits of a sum are stored, and sums go on from them.
+impl From<Lanes> for Digest {
+    fn from(lanes: Lanes) -> Self {
+        Self {
+            keys: lanes.keys.into(),
+            values: lanes.values.into(),
+        }
+    }
 }
 
 impl Lanes {
@@ -71,14 +122,20 @@ impl Lanes {
         fold(digest.keys, digest.values)
     }
 
-    fn wrapping_add(self, other: Self) -> Self {
+    /// What binds a merged tick to the sample before it, which sums up to this.
+    pub(crate) fn link(self) -> Self {
+        let bound = mix(pack(self).cast_unsigned());
+        fold(bound, bound >> 32)
+    }
+
+    pub(crate) fn wrapping_add(self, other: Self) -> Self {
         Self {
             keys: self.keys.wrapping_add(other.keys) & 0x7fff,
             values: self.values.wrapping_add(other.values),
         }
     }
 
-    fn wrapping_sub(self, other: Self) -> Self {
+    pub(crate) fn wrapping_sub(self, other: Self) -> Self {
         Self {
             keys: self.keys.wrapping_sub(other.keys) & 0x7fff,
             values: self.values.wrapping_sub(other.values),
@@ -181,20 +238,21 @@ mod tests {
         row(&mut a, 2, &[ValueRef::Integer(6), ValueRef::Real(0.5)]);
         row(&mut b, 2, &[ValueRef::Real(6.0), ValueRef::Real(0.5)]);
         row(&mut b, 1, &[ValueRef::Integer(5)]);
-        assert_eq!(a.seal(STAMP), b.seal(STAMP));
-        assert!(a.seal(STAMP) >= 0 && a.seal(STAMP) < 1 << 31);
+        assert_eq!(a.seal(), b.seal());
+        let stored = a.seal().close(STAMP);
+        assert!((0..1 << 31).contains(&stored));
     }
 
     #[test]
     fn a_lost_row_an_altered_value_and_a_swap_of_columns_are_seen() {
         let mut whole = Digest::default();
         row(&mut whole, 1, &[ValueRef::Integer(5), ValueRef::Integer(9)]);
-        let sealed = whole.seal(STAMP);
-        assert_ne!(sealed, Digest::default().seal(STAMP));
+        let sealed = whole.seal().close(STAMP);
+        assert_ne!(sealed, Digest::default().seal().close(STAMP));
         for values in [[4, 9], [9, 5]] {
             let mut other = Digest::default();
             row(&mut other, 1, &values.map(ValueRef::Integer));
-            assert_ne!(sealed, other.seal(STAMP), "{values:?}");
+            assert_ne!(sealed, other.seal().close(STAMP), "{values:?}");
         }
         for other in [
             Stamp { status: 1, ..STAMP },
@@ -207,23 +265,59 @@ mod tests {
                 ..STAMP
             },
         ] {
-            assert_ne!(sealed, whole.seal(other));
+            assert_ne!(sealed, whole.seal().close(other));
         }
     }
 
     #[test]
     fn two_samples_tell_what_the_rows_between_them_sum_up_to() {
-        let mut sum = Digest::default();
-        row(&mut sum, 1, &[ValueRef::Integer(5)]);
-        let before = (sum.seal(STAMP), STAMP);
-        let mut rows = Digest::default();
-        row(&mut rows, 2, &[ValueRef::Integer(6)]);
-        sum.join(rows);
         let later = Stamp {
             id: 8 << 24 | 3,
             keyframe: false,
             ..STAMP
         };
-        assert_eq!(step(before, (sum.seal(later), later)), Lanes::of(rows));
+        let mut sum = Digest::default();
+        row(&mut sum, 1, &[ValueRef::Integer(5)]);
+        let before = sum.seal().close(STAMP);
+        let mut rows = Digest::default();
+        row(&mut rows, 2, &[ValueRef::Integer(6)]);
+        sum.join(rows);
+        let after = sum.seal().close(later);
+        let step = Seal::open(after, later)
+            .running()
+            .wrapping_sub(Seal::open(before, STAMP).running());
+        assert_eq!(step, Lanes::of(rows));
+    }
+
+    #[test]
+    fn a_sum_goes_on_from_what_is_stored_of_it() {
+        let mut sum = Digest::default();
+        row(&mut sum, 1, &[ValueRef::Integer(5)]);
+        let mut taken_up = Digest::from(Lanes::of(sum));
+        for sum in [&mut sum, &mut taken_up] {
+            row(sum, 2, &[ValueRef::Integer(6)]);
+        }
+        assert_eq!(sum.seal(), taken_up.seal());
+    }
+
+    #[test]
+    fn a_merged_tick_says_what_stands_there_and_what_went_before() {
+        let (mut running, mut rows) = (Digest::default(), Digest::default());
+        row(&mut running, 1, &[ValueRef::Integer(5)]);
+        row(&mut rows, 2, &[ValueRef::Integer(6)]);
+        let before = Lanes::of(running);
+        let seal = Seal::Merged {
+            running: before,
+            own: Lanes::of(rows).wrapping_add(before.link()),
+        };
+        assert_ne!(before.link(), Lanes::default().link());
+        let stored = seal.close(STAMP);
+        assert!(stored > 0);
+        assert_eq!(Seal::open(stored, STAMP), seal);
+        assert_ne!(
+            Seal::open(stored, Stamp { status: 1, ..STAMP }),
+            seal,
+            "of a sample that is another"
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rusqlite::params;
 use rusqlite::types::ValueRef;
 
-use crate::digest;
+use crate::digest::{self, Digest};
 use crate::file::Context;
 use crate::sql::{Name, insert_metric, lossy, none_if_no_rows};
 use crate::writer::{Slot, SourceState, Writer};
@@ -241,7 +241,7 @@ impl Writer {
             slots: HashMap::new(),
             round: 0,
             samples_to_keyframe: 0,
-            digest: None,
+            digest: Digest::default(),
             columns: names.into_iter().map(digest::column).collect(),
             loaded: false,
             has_base: false,
@@ -258,7 +258,7 @@ impl Writer {
         for source in &mut self.sources {
             source.slots.clear();
             source.samples_to_keyframe = 0;
-            source.digest = None;
+            source.digest = Digest::default();
             source.loaded = true;
             source.has_base = false;
             let width = source.spec.width();

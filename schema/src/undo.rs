@@ -14,7 +14,7 @@ struct Pace {
     samples_to_keyframe: u32,
     loaded: bool,
     has_base: bool,
-    digest: Option<Digest>,
+    digest: Digest,
 }
 
 /// What stood under a key.

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use rusqlite::{Connection, Rows, Statement};
 
-use crate::digest::{self, Digest, Stamp};
+use crate::digest::{self, Digest, Lanes, Seal, Stamp};
 use crate::file::Context;
 use crate::reader::{Recording, what};
 use crate::writer::WHAT_BITS;
@@ -126,21 +126,34 @@ pub(crate) struct Check {
 
 impl Check {
     /// Takes a sample with the rows that stand at its tick. Whether it can be believed: its digest
-    /// fits, and nothing was lost since the last full picture.
-    pub(crate) fn sample(&mut self, stamp: Stamp, rows: Digest, digest: Option<i64>) -> bool {
+    /// fits, and nothing was lost since the last full picture. `sealed`: digests were written by
+    /// then, so that one that is missing is damage.
+    pub(crate) fn sample(
+        &mut self,
+        stamp: Stamp,
+        rows: Digest,
+        seal: Option<Seal>,
+        sealed: bool,
+    ) -> bool {
         if stamp.keyframe {
             *self = Self {
                 since_keyframe: true,
                 ..Self::default()
             };
         }
+        let before = Lanes::of(self.sum);
         self.sum.join(rows);
-        match digest {
-            Some(digest) if self.since_keyframe => self.bad |= digest != self.sum.seal(stamp),
-            Some(_) => {}
-            // Its rows were merged with earlier ones to bound the size of the file: what comes after
-            // it can be checked from the next full picture on.
-            None => self.since_keyframe = false,
+        match seal {
+            Some(seal @ Seal::Running(_)) => {
+                self.bad |= !self.since_keyframe || seal != self.sum.seal();
+            }
+            Some(Seal::Merged { running, own }) => {
+                let found = Lanes::of(rows).wrapping_add(before.link());
+                self.bad |= !self.since_keyframe || own != found;
+                self.sum = running.into();
+            }
+            // The next one tells whether its rows are right.
+            None => return !sealed,
         }
         !self.bad
     }
@@ -254,7 +267,7 @@ fn find(connection: &Connection, sources: &[Source]) -> rusqlite::Result<Damage>
 /// A sample as far as it is checked.
 struct Claim {
     stamp: Stamp,
-    digest: Option<i64>,
+    seal: Option<Seal>,
     has_rows: bool,
 }
 
@@ -275,14 +288,16 @@ fn compare(
             return Ok(None);
         };
         let status: i64 = row.get(1)?;
+        let stamp = Stamp {
+            id: row.get(0)?,
+            status,
+            keyframe: row.get(2)?,
+            boottime_us: row.get::<_, Option<i64>>(4)?.unwrap_or(i64::MIN),
+        };
+        let digest: Option<i64> = row.get(3)?;
         Ok(Some(Claim {
-            stamp: Stamp {
-                id: row.get(0)?,
-                status,
-                keyframe: row.get(2)?,
-                boottime_us: row.get::<_, Option<i64>>(4)?.unwrap_or(i64::MIN),
-            },
-            digest: row.get(3)?,
+            stamp,
+            seal: digest.map(|digest| Seal::open(digest, stamp)),
             has_rows: crate::reader::status(status).has_values(),
         }))
     };
@@ -311,14 +326,13 @@ fn compare(
                 stream.fetch(source_of)?;
             }
         }
+        claims.retain(|_, claim| claim.has_rows);
+        damage.checked += claims.values().filter(|claim| claim.seal.is_some()).count() as u64;
+        let sealed = damage.checked > 0;
         for (source, claim) in claims {
-            if !claim.has_rows {
-                continue;
-            }
-            damage.checked += u64::from(claim.digest.is_some());
             let (check, was_bad) = checks.entry(source).or_default();
             let sum = rows.remove(&source).unwrap_or_default();
-            let good = check.sample(claim.stamp, sum, claim.digest);
+            let good = check.sample(claim.stamp, sum, claim.seal, sealed);
             if !good {
                 damage.add(source, tick, !*was_bad);
             }

@@ -48,7 +48,7 @@ pub(crate) struct SourceState {
     pub(crate) round: u32,
     pub(crate) samples_to_keyframe: u32,
     /// Over the rows stored since the last keyframe; `None` before the first one.
-    pub(crate) digest: Option<Digest>,
+    pub(crate) digest: Digest,
     /// [`digest::column`] of the stored columns.
     pub(crate) columns: Vec<u64>,
     /// Slots were loaded from an earlier run, and may be of things long gone.
@@ -213,7 +213,7 @@ impl Writer {
         let mut stored = None;
         if let Some(rows) = rows {
             if keyframe {
-                source.digest = Some(Digest::default());
+                source.digest = Digest::default();
             }
             stored = Some(self.store_rows(index, rows, keyframe)?);
         }
@@ -227,7 +227,7 @@ impl Writer {
             boottime_us: self.pending.map_or(0, |time| time.boottime_us),
         };
         // Without rows there is nothing to check.
-        let digest = source.digest.filter(|_| stored.is_some());
+        let seal = stored.map(|_| source.digest.seal());
         self.connection
             .prepare_cached(
                 "INSERT INTO sample (id, status, keyframe, read_us, bytes, reason, stored, digest) \
@@ -241,7 +241,7 @@ impl Writer {
                 state.bytes,
                 reason,
                 stored,
-                digest.map(|digest| digest.seal(stamp))
+                seal.map(|seal| seal.close(stamp))
             ])
             .map(drop)
     }
@@ -348,9 +348,7 @@ impl Writer {
             }
             source.loaded = false;
         }
-        if let Some(digest) = &mut source.digest {
-            digest.join(sum);
-        }
+        source.digest.join(sum);
         Ok(stored)
     }
 

@@ -9,8 +9,8 @@ mod specs;
 use std::path::Path;
 
 use memsoak_schema::{
-    BootInfo, HostInfo, Label, Rows, RunInfo, SampleState, Status, TickCost, TickTime, Value,
-    Writer,
+    BootInfo, HostInfo, Label, Recording, Rows, RunInfo, SampleState, Status, TickCost, TickTime,
+    Value, Writer, salvage,
 };
 use rusqlite::Connection;
 use specs::{MEMINFO, SWAPS};
@@ -279,6 +279,50 @@ fn a_thinned_recording_says_at_each_tick_that_is_left_what_the_whole_one_says_th
         number(&whole, "SELECT count(*) FROM event WHERE kind = 'thinned'"),
         0
     );
+}
+
+#[test]
+fn a_thinned_recording_can_be_checked_and_salvaged_as_any_other() {
+    let ticks = 3000;
+    let dir = tempfile::tempdir().unwrap();
+    let (path, out) = (dir.path().join("thin.db"), dir.path().join("out.db"));
+    let thin = record(&path, ticks, Some(300 << 10));
+    assert!(number(&thin, "SELECT count(*) FROM tick") < ticks / 2);
+    let with_rows = number(&thin, "SELECT count(*) FROM sample WHERE status IN (0, 1)");
+    {
+        let damage = Recording::open(&path).unwrap();
+        let damage = damage.verify().unwrap();
+        assert_eq!(
+            (damage.samples(), damage.checked()),
+            (0, with_rows.cast_unsigned())
+        );
+    }
+    let told = salvage(&path, &out, false).unwrap();
+    assert!(told.sources.iter().all(|s| s.samples_lost == 0), "{told:?}");
+
+    // A number that is altered where ticks were merged.
+    let merged = "(SELECT max(tick) FROM swaps WHERE used_kib > 0 AND tick < \
+                  (SELECT tick FROM tick ORDER BY tick LIMIT 1 OFFSET 40))";
+    let tick = number(&thin, &format!("SELECT {merged}"));
+    let sql = format!("UPDATE swaps SET used_kib = used_kib + 1 WHERE tick = {merged}");
+    assert!(thin.execute(&sql, []).unwrap() > 0);
+    drop(thin);
+    let recording = Recording::open(&path).unwrap();
+    assert!(recording.verify().unwrap().samples() > 0);
+    let mut at_tick = None;
+    recording
+        .scan_samples(|sample| {
+            if sample.tick == tick && sample.source == 2 {
+                at_tick = Some(sample.status);
+            }
+        })
+        .unwrap();
+    assert_eq!(at_tick, Some(Status::Failed));
+    std::fs::remove_file(&out).unwrap();
+    let told = salvage(&path, &out, false).unwrap();
+    let swaps = &told.sources[1];
+    assert!(swaps.samples_lost > 0, "{swaps:?}");
+    assert!(swaps.samples > swaps.samples_lost, "{swaps:?}");
 }
 
 #[test]

@@ -258,6 +258,43 @@ fn rows_that_are_not_there_make_the_samples_failed_ones_for_a_reader_too() {
 }
 
 #[test]
+fn a_sample_whose_digest_is_gone_is_damage_and_the_ones_after_it_are_checked() {
+    let place = Place::new();
+    let path = place.file("soak.db");
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.execute(
+        "UPDATE sample SET digest = NULL WHERE tick IN (200, 399) AND source = 1",
+        [],
+    )
+    .unwrap();
+    db.execute(
+        "UPDATE scalar SET value = value + 1 WHERE id >> 24 = 350",
+        [],
+    )
+    .unwrap();
+    db.close().unwrap();
+    let read = values_at(&path, "meminfo");
+    assert_eq!(read[198].1, Status::Ok);
+    assert_eq!(read[199].1, Status::Failed);
+    assert_eq!(read[200].1, Status::Ok);
+    assert!(
+        read[349..]
+            .iter()
+            .all(|(_, status)| *status == Status::Failed)
+    );
+    let out = place.file("out.db");
+    salvage(&path, &out, false).unwrap();
+    let kept = values_at(&out, "meminfo");
+    let failed: Vec<i64> = kept
+        .iter()
+        .filter(|(_, status)| *status == Status::Failed)
+        .map(|(tick, _)| *tick)
+        .collect();
+    // Behind the altered numbers no sum fits, so that nobody can tell what followed tick 399.
+    assert_eq!(failed, [200, 350, 399, 400]);
+}
+
+#[test]
 fn what_a_log_holds_is_salvaged_with_the_file() {
     let place = Place::new();
     let path = place.file("live.db");

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use memsoak_analyze::findings::analyse;
@@ -64,8 +64,8 @@ impl Dice {
 }
 
 /// What each metric of a source was at each sample, as one number over all things that have it, by
-/// source, tick and metric.
-pub(crate) type Truth = HashMap<(i64, i64, i64), u64>;
+/// source, metric and tick.
+pub(crate) type Truth = BTreeMap<(i64, i64, i64), u64>;
 
 /// A recording at two moments, and what it holds.
 pub(crate) struct Original {
@@ -73,6 +73,9 @@ pub(crate) struct Original {
     earlier: Vec<u8>,
     later: Vec<u8>,
     truth: Truth,
+    /// How much of it the recording holds at the later moment.
+    held: usize,
+    is_thinned: bool,
     /// Ticks of the earlier and of the later moment.
     pub(crate) ticks: (usize, usize),
 }
@@ -98,31 +101,41 @@ pub(crate) struct Fared {
 }
 
 impl Original {
-    /// Makes up a recording of so many ticks, and remembers it as it was at three quarters of them.
-    pub(crate) fn make(ticks: u32) -> Result<Self, Error> {
+    /// Makes up a recording of so many ticks, kept within so many bytes, and remembers it as it was
+    /// at three quarters of them.
+    pub(crate) fn make(ticks: u32, most_bytes: Option<u64>) -> Result<Self, Error> {
         let folder = tempfile::tempdir().expect("a folder for the copies");
-        let write = |ticks: u32| -> Result<Vec<u8>, Error> {
-            let path = folder.path().join(format!("{ticks}.db"));
+        let write = |ticks: u32, most_bytes: Option<u64>| -> Result<PathBuf, Error> {
+            let path = folder.path().join(format!("{ticks}-{most_bytes:?}.db"));
             let soak = Soak {
                 ticks,
                 processes: 12,
                 interval_s: 10,
                 leak_kib_per_hour: 1440,
                 seed: 7,
-                most_bytes: None,
+                most_bytes,
             };
             made_up_soak::write(&path, &soak)?;
-            Ok(fs::read(&path).expect("just written"))
+            Ok(path)
         };
-        let earlier = write(ticks * 3 / 4)?;
-        let later = write(ticks)?;
-        let whole = Recording::open(&folder.path().join(format!("{ticks}.db")))?;
-        let truth = dense(&whole)?;
+        let at = |ticks: u32| -> Result<(Vec<u8>, Recording), Error> {
+            let path = write(ticks, most_bytes)?;
+            let bytes = fs::read(&path).expect("just written");
+            Ok((bytes, Recording::open(&path)?))
+        };
+        let (earlier, earlier_read) = at(ticks * 3 / 4)?;
+        let (later, read) = at(ticks)?;
+        let held = dense(&read)?;
         Ok(Self {
             earlier,
             later,
-            truth,
-            ticks: (ticks as usize * 3 / 4, ticks as usize),
+            held: held.len(),
+            truth: match most_bytes {
+                Some(_) => dense(&Recording::open(&write(ticks, None)?)?)?,
+                None => held,
+            },
+            is_thinned: most_bytes.is_some(),
+            ticks: (earlier_read.ticks()?.len(), read.ticks()?.len()),
             folder,
         })
     }
@@ -228,6 +241,14 @@ impl Original {
         (kind, fared)
     }
 
+    /// What was so at a sample. A tick that others were merged into says what the last of them said.
+    fn was(&self, (source, metric, tick): (i64, i64, i64)) -> Option<u64> {
+        let from = if self.is_thinned { 0 } else { tick };
+        let range = (source, metric, from)..=(source, metric, tick);
+        let (_, held) = self.truth.range(range).next_back()?;
+        Some(*held)
+    }
+
     /// How many values say what was never so, and the share that says what was.
     fn compare(&self, copy: &Path) -> (usize, f64) {
         let found = Recording::open(copy).and_then(|recording| {
@@ -237,12 +258,9 @@ impl Original {
         let Ok(found) = found else { return (0, 0.0) };
         let wrong = found
             .iter()
-            .filter(|(at, held)| self.truth.get(at) != Some(held))
+            .filter(|(at, held)| self.was(**at) != Some(**held))
             .count();
-        (
-            wrong,
-            (found.len() - wrong) as f64 / self.truth.len() as f64,
-        )
+        (wrong, (found.len() - wrong) as f64 / self.held as f64)
     }
 }
 
@@ -329,7 +347,7 @@ fn dense(recording: &Recording) -> Result<Truth, Error> {
                 *sum = sum.wrapping_sub(old).wrapping_add(value);
             }
             let of_tick = sums.iter().filter(|(_, sum)| **sum != 0);
-            truth.extend(of_tick.map(|(metric, sum)| ((source.source, tick, *metric), *sum)));
+            truth.extend(of_tick.map(|(metric, sum)| ((source.source, *metric, tick), *sum)));
         }
     }
     Ok(truth)

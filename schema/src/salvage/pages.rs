@@ -4,7 +4,7 @@
 //! <https://www.sqlite.org/fileformat2.html>, sections 1.2 to 1.6 and 4.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -30,6 +30,8 @@ pub(super) struct Pages {
     count: u32,
     log: Option<File>,
     in_log: BTreeMap<u32, u64>,
+    /// Pages that hold nothing any more: what still stands there was deleted.
+    free: BTreeSet<u32>,
     /// Bytes of further pages of long rows that may still be read: many rows can name the same ones.
     left: Cell<u64>,
     /// `user_version`, where the header is one.
@@ -52,6 +54,7 @@ impl Pages {
             count: 0,
             log,
             in_log: BTreeMap::new(),
+            free: BTreeSet::new(),
             left: Cell::new((64 << 20) + 16 * bytes),
             version: None,
             claimed: None,
@@ -66,7 +69,37 @@ impl Pages {
             pages.version = be32(&first, 60);
             pages.claimed = be32(&first, 28).filter(|count| *count > 0);
         }
+        pages.free = pages.find_free()?;
         Ok(pages)
+    }
+
+    /// The pages that the list of free pages names (section 1.5), with its own. They are known by their
+    /// looks, since the header that says where the list begins may be damaged: a page of the list is a
+    /// number of a page or 0, a count, and as many numbers of pages.
+    fn find_free(&self) -> io::Result<BTreeSet<u32>> {
+        let mut free = BTreeSet::new();
+        let mut page = Vec::new();
+        for trunk in 2..=self.count {
+            self.read(trunk, &mut page)?;
+            if let Some(leaves) = self.listed_free(&page) {
+                free.extend(leaves);
+                free.insert(trunk);
+            }
+        }
+        Ok(free)
+    }
+
+    fn listed_free(&self, page: &[u8]) -> Option<BTreeSet<u32>> {
+        let count = usize::try_from(be32(page, 4)?).ok()?;
+        if be32(page, 0)? > self.count || count == 0 {
+            return None;
+        }
+        let numbers = page.get(8..8 + count.checked_mul(4)?)?.chunks_exact(4);
+        let listed: BTreeSet<u32> = numbers
+            .filter_map(|number| be32(number, 0))
+            .filter(|number| (2..=self.count).contains(number))
+            .collect();
+        (listed.len() == count).then_some(listed)
     }
 
     /// How many pages there are.
@@ -74,9 +107,11 @@ impl Pages {
         u64::from(self.count) + self.beyond().count() as u64
     }
 
-    /// The pages: those of the file, and those that only the log has.
+    /// The pages that hold something: those of the file, and those that only the log has.
     pub(super) fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
-        (1..=self.count).chain(self.beyond())
+        (1..=self.count)
+            .filter(|number| !self.free.contains(number))
+            .chain(self.beyond())
     }
 
     fn beyond(&self) -> impl Iterator<Item = u32> + '_ {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::types::{Value, ValueRef};
 
-use crate::digest::{Digest, Lanes, Stamp, step};
+use crate::digest::{Digest, Lanes, Seal, Stamp};
 
 /// What becomes of a sample.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,13 +28,12 @@ pub(super) struct Picture {
     pub(super) columns: Vec<u64>,
     held: BTreeMap<i64, Vec<Value>>,
     sum: Digest,
-    since_keyframe: bool,
-    last: Option<(i64, Stamp)>,
+    /// The sum is over all that was stored since the last keyframe.
+    summed: bool,
+    /// What the sample before said of it.
+    last: Option<Lanes>,
     doubt: BTreeSet<i64>,
     lost: bool,
-    /// A sample without a digest came since the last keyframe: rows were merged to bound the size of
-    /// the file, and no sum fits until the next keyframe.
-    merged: bool,
     /// The new file does not hold the picture yet.
     behind: bool,
     /// A sample from before there were digests is taken at its word when it has no rows.
@@ -48,11 +47,10 @@ impl Picture {
             columns,
             held: BTreeMap::new(),
             sum: Digest::default(),
-            since_keyframe: false,
+            summed: false,
             last: None,
             doubt: BTreeSet::new(),
             lost: true,
-            merged: false,
             behind: true,
             believes,
         }
@@ -80,33 +78,48 @@ impl Picture {
         self.last = None;
     }
 
-    /// A sample with the rows that were found at its tick.
+    /// A sample with the rows that were found at its tick. `sealed`: digests were written by then, so
+    /// that one that is missing is damage.
     pub(super) fn sample(
         &mut self,
         stamp: Stamp,
-        digest: Option<i64>,
+        seal: Option<Seal>,
+        sealed: bool,
         rows: &[(i64, Vec<Value>)],
     ) -> Kept {
         let found = self.sum_of(rows.iter().map(|(id, columns)| (*id, columns)));
         if stamp.keyframe {
-            self.sum = Digest::default();
             self.held.clear();
             self.doubt.clear();
-            self.since_keyframe = true;
-            self.last = None;
-            self.merged = false;
+            self.lost = false;
+            self.sum = Digest::default();
+            self.summed = true;
+            self.last = Some(Lanes::default());
         }
         self.sum.join(found);
         self.apply(rows);
-        match digest {
-            Some(_) if self.merged => {}
-            Some(digest) => self.check(stamp, digest, found, rows),
-            None if stamp.keyframe => self.lost = rows.is_empty() && !self.believes,
-            None => self.lost |= rows.is_empty() && !self.believes,
+        let found = Lanes::of(found);
+        match (seal, self.last) {
+            // All that was stored since the last keyframe is there.
+            (Some(Seal::Running(running)), _) if self.summed && running == Lanes::of(self.sum) => {
+                self.doubt.clear();
+                self.lost = false;
+            }
+            (Some(Seal::Running(running)), Some(last)) => {
+                self.compare(running.wrapping_sub(last), found, rows);
+            }
+            (Some(Seal::Merged { running, own }), Some(last)) => {
+                self.compare(own.wrapping_sub(last.link()), found, rows);
+                // Those whose place it took are gone: later sums go on from what it says.
+                self.summed &= !self.lost && self.doubt.is_empty();
+                self.sum = running.into();
+            }
+            (Some(_), None) => self.lost = true,
+            (None, _) if sealed => self.lost = true,
+            (None, _) => self.lost |= rows.is_empty() && !self.believes,
         }
-        self.merged |= digest.is_none();
-        self.last = digest.map(|digest| (digest, stamp));
-        let usable = self.since_keyframe && !self.lost && self.doubt.is_empty();
+        self.last = seal.map(Seal::running);
+        let usable = !self.lost && self.doubt.is_empty();
         let kept = match (usable, self.behind && !stamp.keyframe) {
             (false, _) => Kept::Nothing,
             (true, true) => Kept::Picture,
@@ -116,26 +129,16 @@ impl Picture {
         kept
     }
 
-    fn check(&mut self, stamp: Stamp, digest: i64, found: Digest, rows: &[(i64, Vec<Value>)]) {
-        if self.since_keyframe && self.sum.seal(stamp) == digest {
-            // All that was stored since the last keyframe is there.
-            self.doubt.clear();
-            self.lost = false;
-            return;
-        }
-        let Some(last) = self.last else {
-            self.lost = true;
-            return;
-        };
-        let (wanted, found) = (step(last, (digest, stamp)), Lanes::of(found));
+    /// Compares what the rows of one sample must sum up to with what was found of them.
+    fn compare(&mut self, wanted: Lanes, found: Lanes, rows: &[(i64, Vec<Value>)]) {
+        let things = rows.iter().map(|(id, _)| crate::reader::what(*id));
         if wanted.keys != found.keys {
             self.lost = true;
         } else if wanted.values != found.values {
-            self.doubt
-                .extend(rows.iter().map(|(id, _)| crate::reader::what(*id)));
+            self.doubt.extend(things);
         } else {
-            for (id, _) in rows {
-                self.doubt.remove(&crate::reader::what(*id));
+            for thing in things {
+                self.doubt.remove(&thing);
             }
         }
     }
@@ -164,8 +167,8 @@ mod tests {
 
     const TICK: i64 = 1 << 24;
 
-    /// A sample, its digest, and its rows.
-    type Told = (Stamp, i64, Vec<(i64, Vec<Value>)>);
+    /// A sample, what it says of its rows, and they.
+    type Told = (Stamp, Option<Seal>, Vec<(i64, Vec<Value>)>);
 
     fn row(tick: i64, what: i64, value: i64) -> (i64, Vec<Value>) {
         (
@@ -197,7 +200,7 @@ mod tests {
                     rows.push(row(tick, 3, 7));
                 }
                 sum.join(picture.sum_of(rows.iter().map(|(id, columns)| (*id, columns))));
-                (stamp(tick), sum.seal(stamp(tick)), rows)
+                (stamp(tick), Some(sum.seal()), rows)
             })
             .collect()
     }
@@ -206,7 +209,7 @@ mod tests {
         let mut picture = Picture::new(vec![column("value")], true);
         story
             .iter()
-            .map(|(stamp, digest, rows)| picture.sample(*stamp, Some(*digest), rows))
+            .map(|(stamp, seal, rows)| picture.sample(*stamp, *seal, true, rows))
             .collect()
     }
 
@@ -238,12 +241,12 @@ mod tests {
         let kept: Vec<_> = story()
             .iter()
             .enumerate()
-            .map(|(at, (stamp, digest, rows))| {
+            .map(|(at, (stamp, seal, rows))| {
                 if at == 2 {
                     picture.stray(rows);
                     return Kept::Nothing;
                 }
-                picture.sample(*stamp, Some(*digest), rows)
+                picture.sample(*stamp, *seal, true, rows)
             })
             .collect();
         use Kept::{Nothing, Picture, Rows};

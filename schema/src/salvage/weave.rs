@@ -13,7 +13,7 @@ use super::picture::{Kept, Picture};
 use super::sort::{Found, Kinds, Places};
 use super::stream::Stream;
 use super::{Salvaged, SalvagedSource, Stretch};
-use crate::digest::{self, Digest, Stamp};
+use crate::digest::{self, Digest, Seal, Stamp};
 use crate::door;
 use crate::reader::{self, what};
 use crate::verify::stored_columns;
@@ -41,7 +41,7 @@ struct Claim {
     bytes: Option<i64>,
     reason: Option<i64>,
     stored: Option<i64>,
-    digest: Option<i64>,
+    seal: Option<Seal>,
 }
 
 impl Claim {
@@ -51,18 +51,19 @@ impl Claim {
             _ => None,
         };
         let count = |at| number(at).filter(|count| door::COUNTS.contains(count));
+        let stamp = Stamp {
+            id,
+            status: number(1).unwrap_or(FAILED),
+            keyframe: number(2) == Some(1),
+            boottime_us: tick.boottime_us,
+        };
         Self {
-            stamp: Stamp {
-                id,
-                status: number(1).unwrap_or(FAILED),
-                keyframe: number(2) == Some(1),
-                boottime_us: tick.boottime_us,
-            },
+            stamp,
             read_us: count(3),
             bytes: count(4),
             reason: number(5),
             stored: count(6),
-            digest: number(7),
+            seal: number(7).map(|digest| Seal::open(digest, stamp)),
         }
     }
 }
@@ -72,6 +73,8 @@ struct Weaver<'a> {
     catalogue: &'a Catalogue,
     lanes: BTreeMap<i64, Lane>,
     stretches: Vec<Stretch>,
+    /// Digests were written by now.
+    sealed: bool,
 }
 
 /// Writes ticks, samples and rows.
@@ -94,6 +97,7 @@ pub(super) fn write(
         catalogue,
         lanes: BTreeMap::new(),
         stretches: Vec::new(),
+        sealed: false,
     };
     for (source, name) in &kinds.sources {
         let table = kinds.tables.get_key_value(name);
@@ -130,7 +134,7 @@ pub(super) fn write(
             .filter(|(id, _)| id >> WHAT_BITS == tick.tick)
             .map(|(id, columns)| (what(id), Claim::of(id, &columns, tick)))
             .collect();
-        salvaged.checked |= claims.values().any(|claim| claim.digest.is_some());
+        weaver.sealed |= claims.values().any(|claim| claim.seal.is_some());
         weaver.tick(tick, before.as_ref(), &claims, rows)?;
         if let Some(before) = before.filter(|before| tick.tick - before.tick > 1) {
             salvaged.ticks_lost += u64::try_from(tick.tick - before.tick - 1).unwrap_or(0);
@@ -138,6 +142,7 @@ pub(super) fn write(
         before = Some(*tick);
         salvaged.ticks += 1;
     }
+    salvaged.checked = weaver.sealed;
     weaver.finish(salvaged);
     Ok(())
 }
@@ -268,7 +273,11 @@ impl Weaver<'_> {
         let (Some(claim), true) = (claim, has_values) else {
             lane.picture.stray(&here);
             if let Some(claim) = claim {
-                self.put_sample(claim, None, None)?;
+                self.put_sample(&Claim {
+                    stored: None,
+                    seal: None,
+                    ..*claim
+                })?;
             } else if !here.is_empty() {
                 self.fail(source, tick, boot, None)?;
             }
@@ -276,7 +285,9 @@ impl Weaver<'_> {
         };
         let missing = claim.stored.unwrap_or(0) - i64::try_from(here.len()).unwrap_or(0);
         lane.told.rows_lost += u64::try_from(missing).unwrap_or(0);
-        let kept = lane.picture.sample(claim.stamp, claim.digest, &here);
+        let kept = lane
+            .picture
+            .sample(claim.stamp, claim.seal, self.sealed, &here);
         let mut stamp = claim.stamp;
         let rows: Vec<Found> = match kept {
             Kept::Nothing => return self.fail(source, tick, boot, Some(claim)),
@@ -303,7 +314,7 @@ impl Weaver<'_> {
             self.stretches.push(stretch);
         }
         let stored = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-        let digest = lane.sum.seal(stamp);
+        let seal = lane.sum.seal();
         {
             let mut insert = self.db.prepare_cached(&lane.insert)?;
             for (id, mut columns) in rows {
@@ -312,8 +323,13 @@ impl Weaver<'_> {
                 insert.execute(params_from_iter(columns))?;
             }
         }
-        let claim = Claim { stamp, ..*claim };
-        self.put_sample(&claim, Some(stored), Some(digest))
+        let claim = Claim {
+            stamp,
+            seal: Some(seal),
+            stored: Some(stored),
+            ..*claim
+        };
+        self.put_sample(&claim)
     }
 
     /// The sample is there and says nothing.
@@ -347,17 +363,12 @@ impl Weaver<'_> {
             bytes: claim.and_then(|claim| claim.bytes),
             reason: Some(self.catalogue.damaged),
             stored: None,
-            digest: None,
+            seal: None,
         };
-        self.put_sample(&failed, None, None)
+        self.put_sample(&failed)
     }
 
-    fn put_sample(
-        &self,
-        claim: &Claim,
-        stored: Option<i64>,
-        digest: Option<i64>,
-    ) -> rusqlite::Result<()> {
+    fn put_sample(&self, claim: &Claim) -> rusqlite::Result<()> {
         let known = |reason: &i64| {
             *reason == self.catalogue.damaged || self.catalogue.reasons.contains(reason)
         };
@@ -373,8 +384,8 @@ impl Weaver<'_> {
                 claim.read_us,
                 claim.bytes,
                 claim.reason.filter(known),
-                stored,
-                digest
+                claim.stored,
+                claim.seal.map(|seal| seal.close(claim.stamp))
             ])
             .map(drop)
     }
