@@ -579,7 +579,12 @@ fn free_at_capture(meminfo: &Table) -> Value {
 
 /// A file of the micro-VM, or of a machine with modules where it has none.
 fn capture_of(path: &str) -> PathBuf {
-    let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/captures");
+    // The fuzz targets are a package of their own, below this one.
+    let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let captures = above
+        .map(|folder| folder.join("tests/fixtures/captures"))
+        .find(|folder| folder.is_dir())
+        .expect("the captures are in the tree");
     let file = captures.join("6.18-x86_64-microvm/t0").join(path);
     if file.exists() {
         file
