@@ -11,6 +11,7 @@ mod facts;
 mod file;
 mod guard;
 mod issue;
+mod merge;
 mod picture;
 mod reader;
 mod rows;
