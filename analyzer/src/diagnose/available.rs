@@ -52,7 +52,9 @@ impl Available {
         Self {
             low: Spells::any(gap_s),
             promised: Spells::any(gap_s),
-            mode: scene.setting("overcommit_memory"),
+            mode: scene
+                .setting("overcommit_memory")
+                .and_then(serde_json::Value::as_i64),
         }
     }
 }

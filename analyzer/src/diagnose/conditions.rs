@@ -132,6 +132,8 @@ conditions! {
     "kmemleak", "kmemleak found objects that nothing points to.", "Documentation/dev-tools/kmemleak.rst", {}
     "hung_task", "A task was blocked for longer than hung_task_timeout_secs.", "kernel/hung_task.c check_hung_task", {}
     "soft_lockup", "A CPU did not schedule for longer than twice watchdog_thresh.", "Documentation/admin-guide/lockup-watchdogs.rst", {}
+    "recording_in_memory", "The recording itself lies in memory and grows there.",
+    "Documentation/filesystems/tmpfs.rst; Documentation/filesystems/ramfs-rootfs-initramfs.rst", {}
     "held_caches", "drop-caches left a cache that shrinkers should empty: something holds its objects.",
     "fs/drop_caches.c; Documentation/admin-guide/sysctl/vm.rst, drop_caches", {
         HELD_CACHE_SHARE = 0.01, "held_cache_share",

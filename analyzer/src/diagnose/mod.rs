@@ -13,6 +13,7 @@ mod growers;
 mod kernel_log;
 mod kmemleak;
 mod pressure;
+mod recording;
 mod spells;
 mod swap;
 mod zones;
@@ -200,14 +201,14 @@ impl<'a> Scene<'a> {
         self.boot.boot.page_bytes.max(4096).ilog2() - 3
     }
 
-    /// A setting of the machine that the recorder noted when it started.
-    fn setting(&self, name: &str) -> Option<i64> {
+    /// What the newest recorder of the boot noted when it started.
+    fn setting(&self, name: &str) -> Option<&Value> {
         self.index
             .runs
             .iter()
             .rev()
             .filter(|run| run.boot == self.boot.boot.boot)
-            .find_map(|run| run.settings.get(name)?.as_i64())
+            .find_map(|run| run.settings.get(name))
     }
 
     /// Judges a level that was kept sample by sample; growth under `floor` is none.
@@ -247,6 +248,7 @@ pub fn diagnose(recording: &Recording, index: &Index) -> Result<Vec<Diagnosis>, 
             Box::new(blocks::Blocks::new(&scene)),
             Box::new(kernel_log::KernelLog::default()),
             Box::new(kmemleak::Kmemleak::default()),
+            Box::new(recording::InMemory::default()),
         ];
         let mut owner = Vec::new();
         let mut views = Vec::new();

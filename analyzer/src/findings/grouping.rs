@@ -6,7 +6,7 @@ use memsoak_schema::Trend;
 
 use super::attribution::Attribution;
 use super::joining::{
-    Groups, drop_own, fold_names, fold_totals, join_bookkeeping, join_same_numbers, join_suspects,
+    Groups, drop_own, fold_mounts, fold_names, fold_totals, join_bookkeeping, join_same_numbers, join_suspects,
 };
 use super::search::{counted_totals, maker_of, suspects_of};
 use super::sites::allocated_by;
@@ -32,6 +32,7 @@ pub(super) fn findings(
     drop_own(evidence, &mut things);
     let mut groups = Groups::new(things.len());
     fold_names(evidence, &mut things, &mut groups);
+    fold_mounts(evidence, &mut things, &mut groups);
     let explained = fold_totals(evidence, &things, &mut groups);
     let totals = counted_totals(evidence, &things);
     for at in 0..things.len() {

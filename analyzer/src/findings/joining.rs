@@ -6,7 +6,9 @@ use memsoak_schema::Trend;
 
 use super::Judged;
 use super::suspects::{Held, STANDS_OUT, pid};
-use super::things::{Evidence, Thing, has_no_owner, is_of_process, is_part_of, parts};
+use super::things::{
+    Evidence, Thing, has_no_owner, is_held_file, is_of_process, is_on_mount, is_part_of, parts,
+};
 use crate::ledger::UNACCOUNTED;
 use crate::load::Quantity;
 use crate::stats::agreement;
@@ -26,27 +28,58 @@ const SAME_NUMBER: f64 = 0.05;
 /// ... when the course of one also explains this much of the other's variance.
 const SAME_COURSE: f64 = 0.98;
 
-/// Drops the totals that grow because the recorder does.
+/// Drops the totals and mounts that grow because the recorder does, and its recording where that lies in
+/// memory: a diagnosis tells of it.
 pub(super) fn drop_own(evidence: &Evidence<'_>, things: &mut Vec<Thing>) {
     let judged = evidence.judged;
     things.retain(|thing| {
-        let total = &judged[thing.members[0]];
+        let sum = &judged[thing.members[0]];
+        if is_held_file(&sum.name) {
+            return !evidence.is_recorder(sum.key, &sum.name);
+        }
         let span_s = evidence
             .index
             .boots
-            .get(total.key.boot)
+            .get(sum.key.boot)
             .map_or(0.0, |boot| boot.span_s());
+        let is_of_sum = |one: &Judged| {
+            is_on_mount(one, sum) || (sum.name.trend == Trend::Total && is_part_of(one, sum))
+        };
         let own: f64 = judged
             .iter()
-            .filter(|one| is_part_of(one, total) && evidence.is_recorder(one.key, &one.name))
+            .filter(|one| is_of_sum(one) && evidence.is_recorder(one.key, &one.name))
             .map(|one| {
                 // Its buffers grow by steps, of which a line is the mean.
                 let mean = (one.judgement.last - one.judgement.first) / span_s.max(1.0);
                 one.judgement.slope_per_s.max(mean)
             })
             .sum();
-        total.name.trend != Trend::Total || own < EXPLAINED * total.judgement.slope_per_s
+        own < EXPLAINED * sum.judgement.slope_per_s
     });
+}
+
+/// A mount belongs to the process that holds most of what grows on it.
+pub(super) fn fold_mounts(evidence: &Evidence<'_>, things: &mut [Thing], groups: &mut Groups) {
+    let judged = evidence.judged;
+    for at in 0..things.len() {
+        let mount = &judged[things[at].members[0]];
+        let holders = things.iter().enumerate().map(|(place, files)| {
+            let on_mount = files.members.iter().map(|one| &judged[*one]);
+            let slope: f64 = on_mount
+                .filter(|one| is_on_mount(one, mount) && one.name.quantity == Quantity::Bytes)
+                .map(|one| one.judgement.slope_per_s)
+                .sum();
+            (place, slope)
+        });
+        let largest = holders.max_by(|a, b| a.1.total_cmp(&b.1));
+        if let Some((largest, slope)) = largest
+            && slope > 0.0
+            && slope >= EXPLAINED * mount.judgement.slope_per_s
+        {
+            groups.join(at, largest);
+            things[at].mirror = true;
+        }
+    }
 }
 
 /// The sum over things of one name belongs to the one that makes up most of it; otherwise they belong

@@ -24,8 +24,8 @@ pub(super) struct Evidence<'a> {
 }
 
 impl Evidence<'_> {
-    /// Whether a thing is the recorder. What it holds follows the number of things that it watches,
-    /// so it moves with every leak of things.
+    /// Whether a thing is the recorder, or a file that it holds. What it holds follows the number of
+    /// things that it watches, so it moves with every leak of things.
     pub(super) fn is_recorder(&self, key: SeriesKey, name: &SeriesName) -> bool {
         let number = self.index.boots.get(key.boot).map(|boot| boot.boot.boot);
         let runs = self
@@ -34,7 +34,8 @@ impl Evidence<'_> {
             .iter()
             .filter(|run| Some(run.boot) == number);
         name.source == RECORDER
-            || (is_of_process(name) && runs.into_iter().any(|run| Some(run.pid) == pid(name)))
+            || ((is_of_process(name) || is_held_file(name))
+                && runs.into_iter().any(|run| Some(run.pid) == pid(name)))
     }
 }
 
@@ -126,6 +127,21 @@ pub(super) fn has_no_owner(name: &SeriesName) -> bool {
 
 pub(super) fn is_of_process(name: &SeriesName) -> bool {
     name.source == "process"
+}
+
+/// Whether it is shared memory that a process holds by descriptors.
+pub(super) fn is_held_file(name: &SeriesName) -> bool {
+    name.source == "shm"
+}
+
+/// Whether some files that a process holds are on a mount.
+pub(super) fn is_on_mount(files: &Judged, mount: &Judged) -> bool {
+    let device = |of: &Judged| of.name.labels.get("dev").cloned();
+    is_held_file(&files.name)
+        && mount.name.source == "tmpfs"
+        && files.key.boot == mount.key.boot
+        && device(files).is_some()
+        && device(files) == device(mount)
 }
 
 pub(super) fn is_same_thing(one: SeriesKey, other: SeriesKey) -> bool {

@@ -10,7 +10,7 @@ use memsoak_schema::{BootInfo, Error, HostInfo, OpenRun, RequestBox, RunInfo, Sp
 use rustix::process::{Resource, geteuid, getpid, getrlimit, setrlimit};
 
 use super::claim::Claim;
-use super::{Options, footing};
+use super::{Options, footing, room};
 use crate::clock::boottime_us;
 use crate::root::Root;
 use crate::source::{SOURCES, Source};
@@ -243,6 +243,13 @@ pub(super) fn run_info(options: &Options, root: &Root) -> anyhow::Result<RunInfo
     let pid = u32::try_from(getpid().as_raw_nonzero().get())?;
     let live = Root::open(Path::new("/"))?;
     let (oom_score_adj, memory_locked) = footing::of_this_process();
+    let in_memory = room::is_in_memory(&options.db);
+    if in_memory {
+        log::warn(&[
+            ("event", "the recording lies in memory, and grows there"),
+            ("help", "record to a disk, or bound it with --max-size"),
+        ]);
+    }
     let settings = serde_json::json!({
         "interval_us": options.interval_us(),
         "duration_us": options.duration
@@ -257,6 +264,7 @@ pub(super) fn run_info(options: &Options, root: &Root) -> anyhow::Result<RunInfo
             .collect::<serde_json::Map<_, _>>(),
         "oom_score_adj": oom_score_adj,
         "memory_locked": memory_locked,
+        "file_in_memory": in_memory,
         "min_free_bytes": options.min_free,
         "max_size_bytes": options.max_size,
         // A setting of the machine without which CommitLimit means nothing.

@@ -14,6 +14,22 @@ const TICK_BYTES: u64 = 512 << 10;
 /// Of `--max-size` the log beside the file may take this share.
 const LOG_SHARE: u64 = 8;
 
+/// `f_type` of the file systems that keep their files in memory: tmpfs and ramfs
+/// (include/uapi/linux/magic.h).
+const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
+
+/// Whether a recording takes the machine's memory instead of its disk.
+pub(super) fn is_in_memory(db: &Path) -> bool {
+    rustix::fs::statfs(folder_of(db))
+        .is_ok_and(|fs| u64::try_from(fs.f_type).is_ok_and(|kind| IN_MEMORY.contains(&kind)))
+}
+
+fn folder_of(db: &Path) -> &Path {
+    db.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
 /// The bounds of a recording.
 #[derive(Clone, Debug)]
 pub(super) struct Room {
@@ -25,12 +41,7 @@ pub(super) struct Room {
 impl Room {
     /// Whether a tick may be written; the reason when not.
     pub(super) fn check(&self) -> Result<(), String> {
-        let folder = self
-            .db
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        let Ok(disk) = rustix::fs::statvfs(folder) else {
+        let Ok(disk) = rustix::fs::statvfs(folder_of(&self.db)) else {
             return Ok(()); // what is wrong shows when it is written
         };
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
