@@ -23,9 +23,9 @@ pub use suspects::Suspect;
 use crate::compare::{self, Baseline, Beside};
 use crate::experiments::Experiments;
 use crate::ledger::{Ledger, UNACCOUNTED, read_ledgers};
-use crate::load::{Index, Quantity, SeriesKey, SeriesName, judged_series};
+use crate::load::{Index, Quantity, SeriesKey, SeriesName, judged_series, works};
 use crate::stats;
-use crate::verdict::{Cells, Judgement, Traits, Verdict, judge, judge_lives};
+use crate::verdict::{Cells, Judgement, Traits, Verdict, Work, judge_beside_load, judge_lives};
 use curve::{Curve, curve};
 use sites::SiteCurve;
 use suspects::{Clue, Held, Life, is_kernel_thread};
@@ -148,7 +148,9 @@ pub fn analyse_beside(
     progress("ticks");
     let index = Index::read(recording)?;
     let experiments = Experiments::read(recording, &index)?;
-    let mut court = Court::new(recording, &index, &experiments);
+    progress("load");
+    let works = works(recording, &index)?;
+    let mut court = Court::new(recording, &index, &experiments, &works);
     let mut damage = None;
     judged_series(recording, &index, &mut progress, |key, lives| {
         if damage.is_none() {
@@ -218,6 +220,8 @@ struct Court<'a> {
     /// Times around the probes that make caches fall, by boot; on the time that the machine was
     /// awake, as series are judged.
     drops: Vec<Vec<(f64, f64)>>,
+    /// What the machine did, by boot.
+    works: &'a [Vec<Work>],
     judged: Vec<Judged>,
     clues: Vec<Clue>,
     lives: Vec<Life>,
@@ -231,7 +235,12 @@ struct Court<'a> {
 }
 
 impl<'a> Court<'a> {
-    fn new(recording: &'a Recording, index: &'a Index, experiments: &'a Experiments) -> Self {
+    fn new(
+        recording: &'a Recording,
+        index: &'a Index,
+        experiments: &'a Experiments,
+        works: &'a [Vec<Work>],
+    ) -> Self {
         let metrics = || {
             index
                 .sources
@@ -252,6 +261,7 @@ impl<'a> Court<'a> {
                     drops.map(|(from, to)| (awake(from), awake(to))).collect()
                 })
                 .collect(),
+            works,
             judged: Vec::new(),
             clues: Vec::new(),
             lives: Vec::new(),
@@ -373,8 +383,9 @@ impl<'a> Court<'a> {
         let asleep = self.index.boots.get(key.boot).map(|boot| &boot.asleep);
         let awake = asleep.and_then(|asleep| asleep.leave_out(lives));
         let drops = self.drops.get(key.boot).map_or(&[][..], Vec::as_slice);
+        let works = self.works.get(key.boot).map_or(&[][..], Vec::as_slice);
         let mut judgement = match awake.as_deref().unwrap_or(lives) {
-            [life] if drops.is_empty() => judge(life, &traits),
+            [life] if drops.is_empty() => judge_beside_load(life, &traits, works),
             [life] => {
                 let gave_back = self.experiments.gave_back(self.index, key);
                 by_experiment::judge_with(life, &traits, drops, gave_back)
