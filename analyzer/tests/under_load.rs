@@ -93,9 +93,9 @@ fn works(load: &[f64], random: &mut Random) -> Vec<Work> {
         .map(|x| (3.0 + x).max(0.0))
         .collect();
     [
-        ("CPU time", "CPU second", load.to_vec()),
-        ("context switches", "context switch", switches),
-        ("disk traffic", "byte", disk),
+        ("CPU time", ["CPU second", "CPU in use"], load.to_vec()),
+        ("context switches", ["switch", "switch a second"], switches),
+        ("disk transfers", ["byte", "byte a second"], disk),
     ]
     .into_iter()
     .filter_map(|(what, unit, rate)| Work::new(what, unit, false, times(), total(&rate)))

@@ -14,7 +14,7 @@ use crate::verdict::Work;
 const KINDS: [Kind; 5] = [
     Kind {
         what: "CPU time",
-        unit: "CPU second",
+        units: ["CPU second", "CPU in use"],
         source: "stat",
         // guest and guest_nice are in user and nice.
         metrics: &[
@@ -28,28 +28,28 @@ const KINDS: [Kind; 5] = [
     },
     Kind {
         what: "context switches",
-        unit: "context switch",
+        units: ["context switch", "context switch a second"],
         source: "stat",
         metrics: &["ctxt"],
         by_growth: false,
     },
     Kind {
         what: "disk transfers",
-        unit: "byte transferred",
+        units: ["byte transferred", "byte transferred a second"],
         source: "vmstat",
         metrics: &["pgpgin", "pgpgout"],
         by_growth: false,
     },
     Kind {
         what: "page faults",
-        unit: "page fault",
+        units: ["page fault", "page fault a second"],
         source: "vmstat",
         metrics: &["pgfault"],
         by_growth: true,
     },
     Kind {
         what: "page allocations",
-        unit: "page allocation",
+        units: ["page allocation", "page allocation a second"],
         source: "vmstat",
         // One for each kind of zone that the machine has.
         metrics: &[
@@ -67,14 +67,16 @@ const KINDS: [Kind; 5] = [
 /// A kind of work, and the counters whose sum it is.
 struct Kind {
     what: &'static str,
-    unit: &'static str,
+    /// One of it, and one of it a second.
+    units: [&'static str; 2],
     source: &'static str,
     metrics: &'static [&'static str],
     by_growth: bool,
 }
 
-/// Instants that are kept of each: ten for each stretch in which a series is laid beside it.
-const INSTANTS: usize = 480;
+/// Instants that are kept of each: twenty for each stretch in which a series is laid beside it, as the
+/// work between two of them is blurred over that time.
+const INSTANTS: usize = 960;
 
 /// One kind of work that is being read.
 struct Tally {
@@ -159,15 +161,15 @@ fn works_of(recording: &Recording, index: &Index, boot: &BootTicks) -> Result<Ve
         }
     })?;
     // CPU time is counted in ticks.
-    let per_unit = |kind: &Kind| match kind.unit {
-        "CPU second" => 1.0 / f64::from(boot.boot.user_hz.max(1)),
+    let per_unit = |kind: &Kind| match kind.what {
+        "CPU time" => 1.0 / f64::from(boot.boot.user_hz.max(1)),
         _ => 1.0,
     };
     let done = KINDS.iter().zip(tallies).filter_map(|(kind, mut tally)| {
         tally.keep();
         let scale = per_unit(kind);
         let done = tally.done.iter().map(|done| scale * done).collect();
-        Work::new(kind.what, kind.unit, kind.by_growth, tally.t_s, done)
+        Work::new(kind.what, kind.units, kind.by_growth, tally.t_s, done)
     });
     Ok(done.collect())
 }

@@ -33,11 +33,11 @@ pub struct LoadPart {
     pub part: Part,
     /// The kind of work that it follows most closely.
     pub work: &'static str,
-    /// What one of that is.
-    pub work_unit: &'static str,
+    /// What `per_unit` is for: one unit of work a second, or for [`Part::Rate`] one of work.
+    pub for_each: &'static str,
     /// Correlation of the two about their lines in time.
     pub r: f64,
-    /// Units of the series for each unit of work a second, or for [`Part::Rate`] for each unit of work.
+    /// Units of the series for each of those.
     pub per_unit: f64,
     /// Work a second at the start of the line through it.
     pub load_first: f64,
@@ -231,7 +231,10 @@ impl<'a> Followed<'a> {
         LoadPart {
             part,
             work: self.work.what,
-            work_unit: self.work.unit,
+            for_each: match part {
+                Part::Rate => self.work.unit,
+                Part::Growth | Part::Level => self.work.rate_unit,
+            },
             r: self.follow.r,
             per_unit: self.follow.per_unit.slope,
             load_first,
@@ -285,7 +288,8 @@ impl<'a> Followed<'a> {
         let open = high / follow.y_slope;
         let nothing = !is_called(left.verdict) || rest < r::LOAD_SHARE * explained;
         let sure = open <= r::BESIDE_LOAD && nothing;
-        if sure && is_called(left.verdict) {
+        // What the line through the load leaves may lean either way.
+        if sure && (is_called(left.verdict) || left.verdict == Verdict::Shrinking) {
             left.verdict = Verdict::Steady;
         }
         let mut left = self.told(&plain, left, Part::Growth, Some((open, sure)));
@@ -336,11 +340,9 @@ impl<'a> Followed<'a> {
                 r::BESIDE_LOAD,
                 !sure,
                 format!(
-                    "the load explains {} of its growth; beside it, it grows by {}/h ({} to {}, at the most {} of the growth)",
+                    "the load explains {} of its growth; {} to {} of it may be beside the load",
                     percent(explained.share),
-                    short(3600.0 * explained.rest_per_s),
-                    short(3600.0 * explained.rest_low_per_s),
-                    short(3600.0 * explained.rest_high_per_s),
+                    percent(explained.rest_low_per_s / follow.y_slope),
                     percent(open),
                 ),
             ));

@@ -14,6 +14,8 @@ pub struct Work {
     pub what: &'static str,
     /// What one of it is: "CPU second".
     pub unit: &'static str,
+    /// What one of it a second is: "CPU in use".
+    pub rate_unit: &'static str,
     /// A growing memory makes this work itself, as pages that are allocated and faulted in. That its
     /// growth follows such work says nothing.
     pub by_growth: bool,
@@ -29,7 +31,7 @@ impl Work {
     #[must_use]
     pub fn new(
         what: &'static str,
-        unit: &'static str,
+        [unit, rate_unit]: [&'static str; 2],
         by_growth: bool,
         t_s: Vec<f64>,
         done: Vec<f64>,
@@ -39,6 +41,7 @@ impl Work {
         (t_s.len() == done.len() && rises).then_some(Self {
             what,
             unit,
+            rate_unit,
             by_growth,
             t_s,
             done,
@@ -105,8 +108,12 @@ const CELLS_EACH: usize = 3;
 impl Stretches {
     /// Lays a series beside a work that it follows after `lag` stretches.
     pub(super) fn of(self, life: &super::Cells, work: &Work, lag: f64) -> Option<Beside> {
-        let (start, end) = (*life.t_s.first()?, *life.t_s.last()?);
-        let count = (life.t_s.len() / CELLS_EACH)
+        let t = &life.t_s;
+        let apart: Vec<f64> = t.windows(2).map(|w| w[1] - w[0]).collect();
+        // A cell stands in the middle of its time.
+        let half = 0.5 * stats::median(&apart);
+        let (start, end) = (*t.first()? - half, *t.last()? + half);
+        let count = (t.len() / CELLS_EACH)
             .min(work.known(start, end))
             .min(self.most);
         if count < self.least || end <= start {
@@ -118,20 +125,20 @@ impl Stretches {
             ..Beside::default()
         };
         let mut from = 0;
-        for k in 0..count {
-            let (left, middle) = (start + width * k as f64, start + width * (k as f64 + 0.5));
-            let to = if k + 1 == count {
-                life.t_s.len()
-            } else {
-                from + life.t_s[from..].partition_point(|t| *t < left + width)
-            };
+        for k in 1..=count {
+            let to = from + t[from..].partition_point(|t| *t < start + width * k as f64);
             let cells = from..to;
             from = to;
-            let late = lag * width;
-            let Some(rate) = work.rate(left - late, left + width - late) else {
+            let Some((first, last)) = t[cells.clone()].first().zip(t[cells.clone()].last()) else {
                 continue;
             };
-            if cells.is_empty() || middle - start < self.start_up * (end - start) {
+            // Just the time that these cells stand for, so that both are of the same.
+            let (left, right) = (first - half, last + half);
+            let (middle, late) = (f64::midpoint(left, right), lag * width);
+            let Some(rate) = work.rate(left - late, right - late) else {
+                continue;
+            };
+            if middle - start < self.start_up * (end - start) {
                 continue;
             }
             beside.t_s.push(middle);
@@ -153,7 +160,7 @@ mod tests {
         let t: Vec<f64> = (0..=20).map(|i| 10.0 * f64::from(i)).collect();
         let done = t.iter().map(|t| 10.0 * t + 20.0 * (t - 100.0).max(0.0));
         let done = done.collect();
-        Work::new("CPU time", "CPU second", false, t, done).expect("work was done")
+        Work::new("CPU time", ["CPU second", "CPU in use"], false, t, done).expect("work was done")
     }
 
     #[test]
@@ -169,17 +176,18 @@ mod tests {
 
     #[test]
     fn a_total_that_falls_or_stays_is_no_work() {
-        let of = |done: &[f64]| Work::new("", "", false, vec![0.0, 1.0, 2.0], done.to_vec());
+        let of = |done: &[f64]| Work::new("", ["", ""], false, vec![0.0, 1.0, 2.0], done.to_vec());
         assert!(of(&[0.0, 1.0, 2.0]).is_some());
         assert_eq!(of(&[0.0, 2.0, 1.0]), None);
         assert_eq!(of(&[5.0, 5.0, 5.0]), None);
         assert_eq!(of(&[0.0, 1.0]), None);
-        assert_eq!(Work::new("", "", false, Vec::new(), Vec::new()), None);
+        assert_eq!(Work::new("", ["", ""], false, Vec::new(), Vec::new()), None);
     }
 
     #[test]
     fn a_series_lies_beside_the_work_of_its_own_time_or_of_the_stretch_before() {
-        let t: Vec<f64> = (0..=200).map(f64::from).collect();
+        // 200 samples in the middle of their seconds, ten to a stretch.
+        let t: Vec<f64> = (0..200).map(|i| f64::from(i) + 0.5).collect();
         let life = Cells::from_samples(&t, &t);
         let stretches = Stretches {
             most: 20,
@@ -190,14 +198,11 @@ mod tests {
         let before = stretches.of(&life, &work(), 1.0).expect("long enough");
         assert_eq!((now.t_s.len(), before.t_s.len()), (18, 18));
         assert!((now.width - 10.0).abs() < 1e-9 && (now.t_s[0] - 25.0).abs() < 1e-9);
-        // Seconds 20 to 29.
-        assert!((now.level[0] - 24.5).abs() < 1e-9);
+        assert!((now.level[0] - 25.0).abs() < 1e-9);
         assert_eq!((now.rate[7], now.rate[8]), (10.0, 30.0));
         assert_eq!((before.rate[8], before.rate[9]), (10.0, 30.0));
         assert!((now.done[0] - 250.0).abs() < 1e-9);
-        assert_eq!(
-            stretches.of(&Cells::from_samples(&t[..40], &t[..40]), &work(), 0.0),
-            None
-        );
+        let short = Cells::from_samples(&t[..40], &t[..40]);
+        assert_eq!(stretches.of(&short, &work(), 0.0), None);
     }
 }
