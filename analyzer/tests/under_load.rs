@@ -6,6 +6,7 @@
 #[path = "../examples/accuracy/random.rs"]
 mod random;
 
+use memsoak_analyze::stats;
 use memsoak_analyze::verdict::{
     Cells, Judgement, Part, Traits, Verdict, Work, judge, judge_beside_load,
 };
@@ -16,7 +17,6 @@ const PAGE: f64 = 4096.0;
 /// Twelve hours at a minute's tick.
 const SAMPLES: usize = 720;
 const TICK_S: f64 = 60.0;
-const HOURS: f64 = 12.0;
 
 /// How the load goes, in CPUs in use.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -138,251 +138,210 @@ fn leaks(of: &[(Judgement, Judgement)]) -> (usize, usize) {
     (count(&|p| p.0.verdict), count(&|p| p.1.verdict))
 }
 
+/// Series that go with a load: what they are under it, and the disk's and the switches' part in it.
+fn under(
+    kind: Load,
+    path: u64,
+    of: impl Fn(&mut Random, &[f64]) -> Vec<f64>,
+) -> Vec<(Judgement, Judgement)> {
+    called(EACH, path, |random| {
+        let x = load(kind, random);
+        let works = works(&x, random);
+        let value = of(random, &x);
+        (series(random, |i| value[i]), works)
+    })
+}
+
+const EACH: u64 = 60;
+const MIB_PER_HOUR: f64 = MIB / 3600.0;
+
+fn leak(mib_per_hour: f64) -> impl Fn(usize) -> f64 {
+    move |i| mib_per_hour * MIB_PER_HOUR * TICK_S * i as f64
+}
+
+fn parts(of: &[(Judgement, Judgement)], part: Part) -> usize {
+    let found = of.iter().filter_map(|pair| pair.1.load);
+    found.filter(|load| load.part == part).count()
+}
+
+fn suspects(of: &[(Judgement, Judgement)]) -> usize {
+    of.iter()
+        .filter(|pair| pair.1.verdict == Verdict::Suspect)
+        .count()
+}
+
+/// The median error of the slopes of those that are called, as a share of the true one, and the share
+/// of the intervals that hold it.
+fn slopes(of: &[(Judgement, Judgement)], mib_per_hour: f64) -> (f64, f64) {
+    let truth = mib_per_hour * MIB_PER_HOUR;
+    let leaks: Vec<&Judgement> = of
+        .iter()
+        .map(|pair| &pair.1)
+        .filter(|one| one.verdict == Verdict::Leak)
+        .collect();
+    let errors: Vec<f64> = leaks
+        .iter()
+        .map(|one| (one.slope_per_s / truth - 1.0).abs())
+        .collect();
+    let held = leaks
+        .iter()
+        .filter(|one| one.slope_low_per_s <= truth && truth <= one.slope_high_per_s)
+        .count();
+    (stats::median(&errors), held as f64 / leaks.len() as f64)
+}
+
 #[test]
-fn dbg1() {
-    for (name, kind, lag, fill) in [
-        ("ramp", Load::Ramp, 0, 0.0),
-        ("ramp late", Load::Ramp, 10, 0.0),
-        ("stairs", Load::Stairs, 0, 0.0),
-        ("stairs late", Load::Stairs, 10, 0.0),
-        ("walk fill", Load::Walk, 0, 50.0),
-        ("ramp fill", Load::Ramp, 0, 50.0),
-        ("even fill", Load::Even, 0, 50.0),
+fn what_follows_a_ramped_load_is_excused_at_once_or_ten_minutes_later() {
+    for (kind, late, least) in [
+        (Load::Ramp, 0, 25),
+        (Load::Ramp, 10, 25),
+        (Load::Stairs, 0, 10),
+        (Load::Stairs, 10, 50),
     ] {
-        let of = called(60, 21, |r| {
-            let x = load(kind, r);
-            let w = works(&x, r);
-            (
-                series(r, |i: usize| {
-                    20.0 * MIB * x[i.saturating_sub(lag)]
-                        + fill * MIB * (1.0 - (-(i as f64) / 240.0).exp())
-                }),
-                w,
-            )
+        let of = under(kind, 1 + late as u64, |_, x| {
+            (0..SAMPLES)
+                .map(|i| 20.0 * MIB * x[i.saturating_sub(late)])
+                .collect()
         });
-        println!("{name} {:?}", leaks(&of));
-        for (a, b) in of.iter().filter(|p| p.1.verdict == Verdict::Leak).take(8) {
-            let l = b.load;
-            println!(
-                "   was {} {:.2} now {:.2} MiB/h: {:?}",
-                a.verdict,
-                a.slope_per_s * 3600.0 / MIB,
-                b.slope_per_s * 3600.0 / MIB,
-                l.map(|l| (
-                    l.part,
-                    l.work,
-                    (l.r * 1000.0).round(),
-                    (l.share * 1000.0).round(),
-                    (l.rest_per_s * 3600.0 / MIB * 1000.0).round(),
-                    (l.per_unit / MIB * 100.0).round()
-                ))
+        let (without, with) = leaks(&of);
+        assert!(without >= least, "{kind:?} {late}: {without}");
+        assert_eq!(with, 0, "{kind:?} {late}");
+        assert!(parts(&of, Part::Growth) >= without, "{kind:?} {late}");
+        assert!(suspects(&of) <= 6, "{kind:?} {late}: {}", suspects(&of));
+    }
+}
+
+#[test]
+fn a_leak_for_each_piece_of_work_stays_one_however_the_load_goes() {
+    for kind in LOADS {
+        let of = under(kind, 3, |_, x| {
+            total(x)
+                .iter()
+                .map(|done| 20.0 * MIB * done / 86_400.0)
+                .collect()
+        });
+        let (without, with) = leaks(&of);
+        assert!(
+            with == without && without >= 46,
+            "{kind:?}: {without} {with}"
+        );
+        assert_eq!(parts(&of, Part::Growth), 0, "{kind:?}");
+    }
+    // A large one shows the curve of the work done.
+    let of = under(Load::Ramp, 4, |_, x| {
+        total(x)
+            .iter()
+            .map(|done| 100.0 * MIB * done / 86_400.0)
+            .collect()
+    });
+    assert!(
+        leaks(&of).1 == 60 && parts(&of, Part::Rate) >= 55,
+        "{}",
+        parts(&of, Part::Rate)
+    );
+    for (_, one) in of.iter().filter(|pair| pair.1.load.is_some()) {
+        let load = one.load.expect("filtered");
+        let per_second = load.per_unit * if load.work == "CPU time" { 1.0 } else { 1000.0 };
+        assert!(
+            (per_second / (100.0 * MIB / 86_400.0) - 1.0).abs() < 0.2,
+            "{load:?}"
+        );
+    }
+}
+
+#[test]
+fn a_leak_is_called_at_its_rate_beside_any_load_that_it_has_nothing_to_do_with() {
+    for kind in LOADS {
+        let of = under(kind, 5, |_, _| (0..SAMPLES).map(leak(1.0)).collect());
+        assert_eq!(leaks(&of), (60, 60), "{kind:?}");
+        let of_load = parts(&of, Part::Growth) + parts(&of, Part::Level);
+        assert_eq!(of_load, 0, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_leak_in_what_follows_the_load_is_called_more_often_and_within_five_per_cent() {
+    // Without and with the load; under a ramp the slope without is off by three times the leak.
+    for (kind, most_without, least_with) in [
+        (Load::Ramp, 60, 58),
+        (Load::Stairs, 60, 58),
+        (Load::Waves, 60, 60),
+        (Load::Gusts, 10, 45),
+        (Load::Walk, 10, 30),
+    ] {
+        let of = under(kind, 6, |_, x| {
+            let leak = leak(1.0);
+            (0..SAMPLES).map(|i| 20.0 * MIB * x[i] + leak(i)).collect()
+        });
+        let (without, with) = leaks(&of);
+        assert!(
+            without <= most_without && with >= least_with,
+            "{kind:?}: {without} {with}"
+        );
+        let (error, held) = slopes(&of, 1.0);
+        assert!(error <= 0.05 && held >= 0.85, "{kind:?}: {error} {held}");
+    }
+}
+
+#[test]
+fn noise_walks_fills_and_what_is_never_given_back_are_called_no_more_often_with_a_load() {
+    let most = |x: &[f64], hours: usize, i: usize| {
+        let from = i.saturating_sub(60 * hours);
+        x[from..=i].iter().copied().fold(0.0, f64::max)
+    };
+    for kind in LOADS {
+        type Value = fn(&mut Random, &[f64]) -> Vec<f64>;
+        let kinds: [(&str, Value); 3] = [
+            ("noise", |_, _| vec![0.0; SAMPLES]),
+            ("walk", |random, _| {
+                random
+                    .autoregression(SAMPLES, 1.0)
+                    .iter()
+                    .map(|x| MIB * x)
+                    .collect()
+            }),
+            ("fills", |_, x| {
+                let fill = |i: usize| 50.0 * (1.0 - (-(i as f64) / 240.0).exp());
+                (0..SAMPLES)
+                    .map(|i| MIB * (20.0 * x[i] + fill(i)))
+                    .collect()
+            }),
+        ];
+        for (path, (name, value)) in (7..).zip(kinds) {
+            let (without, with) = leaks(&under(kind, path, value));
+            assert!(with <= without, "{name} {kind:?}: {without} {with}");
+        }
+        for (path, hours) in [(10, 1), (11, 12)] {
+            let of = under(kind, path, |_, x| {
+                (0..SAMPLES)
+                    .map(|i| 20.0 * MIB * most(x, hours, i))
+                    .collect()
+            });
+            let (without, with) = leaks(&of);
+            assert!(
+                with <= without,
+                "keeps {hours} h {kind:?}: {without} {with}"
             );
         }
     }
 }
+
 #[test]
-fn explore() {
-    let n = 60;
-    let tell = |name: &str, of: Vec<(Judgement, Judgement)>, rate: Option<f64>| {
-        let (a, b) = leaks(&of);
-        let sus = |w: usize| {
-            of.iter()
-                .filter(|p| (if w == 0 { p.0.verdict } else { p.1.verdict }) == Verdict::Suspect)
-                .count()
-        };
-        let part = |q: Part| {
-            of.iter()
-                .filter(|p| p.1.load.is_some_and(|l| l.part == q))
-                .count()
-        };
-        let err = |w: usize| {
-            let Some(rate) = rate else { return f64::NAN };
-            let mut e: Vec<f64> = of
-                .iter()
-                .map(|p| if w == 0 { &p.0 } else { &p.1 })
-                .filter(|j| j.verdict == Verdict::Leak)
-                .map(|j| (j.slope_per_s / rate - 1.0).abs())
-                .collect();
-            e.sort_by(f64::total_cmp);
-            e.get(e.len() / 2).copied().unwrap_or(f64::NAN)
-        };
-        let cover = |w: usize| {
-            let Some(rate) = rate else { return f64::NAN };
-            let e: Vec<bool> = of
-                .iter()
-                .map(|p| if w == 0 { &p.0 } else { &p.1 })
-                .filter(|j| j.verdict == Verdict::Leak)
-                .map(|j| j.slope_low_per_s <= rate && rate <= j.slope_high_per_s)
-                .collect();
-            e.iter().filter(|x| **x).count() as f64 / e.len() as f64
-        };
-        println!(
-            "{name:<40} leak {a:>3} -> {b:>3} suspect {:>3} -> {:>3}  growth {} level {} rate {}  err {:.3} -> {:.3} cover {:.2} -> {:.2}",
-            sus(0),
-            sus(1),
-            part(Part::Growth),
-            part(Part::Level),
-            part(Part::Rate),
-            err(0),
-            err(1),
-            cover(0),
-            cover(1)
-        );
-    };
+fn a_leak_that_makes_its_program_slower_is_not_excused_by_the_time_that_it_takes() {
     for kind in LOADS {
-        tell(
-            &format!("follows {kind:?}"),
-            called(n, 1, |r| {
-                let x = load(kind, r);
-                let w = works(&x, r);
-                (series(r, |i| 20.0 * MIB * x[i]), w)
-            }),
-            None,
-        );
-        tell(
-            &format!("follows late {kind:?}"),
-            called(n, 2, |r| {
-                let x = load(kind, r);
-                let w = works(&x, r);
-                (series(r, |i| 20.0 * MIB * x[i.saturating_sub(10)]), w)
-            }),
-            None,
-        );
-        tell(
-            &format!("per work {kind:?}"),
-            called(n, 3, |r| {
-                let x = load(kind, r);
-                let w = works(&x, r);
-                let d = total(&x);
-                (series(r, |i| 20.0 * MIB * d[i] / 86400.0), w)
-            }),
-            None,
-        );
-        let rate = MIB / 3600.0;
-        tell(
-            &format!("follows + leak 1 MiB/h {kind:?}"),
-            called(n, 4, |r| {
-                let x = load(kind, r);
-                let w = works(&x, r);
-                (
-                    series(r, |i| 20.0 * MIB * x[i] + rate * TICK_S * i as f64),
-                    w,
-                )
-            }),
-            Some(rate),
-        );
-        tell(
-            &format!("follows + leak 5 MiB/h {kind:?}"),
-            called(n, 5, |r| {
-                let x = load(kind, r);
-                let w = works(&x, r);
-                (
-                    series(r, |i| 20.0 * MIB * x[i] + 5.0 * rate * TICK_S * i as f64),
-                    w,
-                )
-            }),
-            Some(5.0 * rate),
-        );
-        tell(
-            &format!("leak beside {kind:?}"),
-            called(n, 6, |r| {
-                let x = load(kind, r);
-                let w = works(&x, r);
-                (series(r, |i| rate * TICK_S * i as f64), w)
-            }),
-            Some(rate),
-        );
-        tell(
-            &format!("noise {kind:?}"),
-            called(n, 7, |r| {
-                let x = load(kind, r);
-                let w = works(&x, r);
-                (series(r, |_| 0.0), w)
-            }),
-            None,
-        );
-        tell(
-            &format!("walk {kind:?}"),
-            called(n, 8, |r| {
-                let x = load(kind, r);
-                let w = works(&x, r);
-                let k = r.autoregression(SAMPLES, 1.0);
-                (series(r, |i| MIB * k[i]), w)
-            }),
-            None,
-        );
-        tell(
-            &format!("leak slows program {kind:?}"),
-            called(n, 9, |r| {
-                let mut x = load(kind, r);
-                for (i, x) in x.iter_mut().enumerate() {
-                    *x += 3.0 * i as f64 / SAMPLES as f64;
-                }
-                let w = works(&x, r);
-                (series(r, |i| 3.0 * rate * TICK_S * i as f64), w)
-            }),
-            Some(3.0 * rate),
-        );
-        tell(
-            &format!("keeps for an hour {kind:?}"),
-            called(n, 10, |r| {
-                let x = load(kind, r);
-                let w = works(&x, r);
-                (
-                    series(r, |i| {
-                        20.0 * MIB
-                            * x[i.saturating_sub(60)..=i]
-                                .iter()
-                                .copied()
-                                .fold(0.0, f64::max)
-                    }),
-                    w,
-                )
-            }),
-            None,
-        );
-        tell(
-            &format!("fills + follows {kind:?}"),
-            called(n, 11, |r| {
-                let x = load(kind, r);
-                let w = works(&x, r);
-                (
-                    series(r, |i| {
-                        20.0 * MIB * x[i] + 50.0 * MIB * (1.0 - (-(i as f64) / 240.0).exp())
-                    }),
-                    w,
-                )
-            }),
-            None,
-        );
-        tell(
-            &format!("keeps for ever {kind:?}"),
-            called(n, 12, |r| {
-                let x = load(kind, r);
-                let w = works(&x, r);
-                (
-                    series(r, |i| {
-                        20.0 * MIB * x[..=i].iter().copied().fold(0.0, f64::max)
-                    }),
-                    w,
-                )
-            }),
-            None,
-        );
-        tell(
-            &format!("gives back 70 % {kind:?}"),
-            called(n, 13, |r| {
-                let x = load(kind, r);
-                let w = works(&x, r);
-                let mut y = vec![0.0];
-                for i in 1..SAMPLES {
-                    let d = x[i] - x[i - 1];
-                    y.push(y[i - 1] + if d > 0.0 { d } else { 0.7 * d });
-                }
-                (series(r, |i| 20.0 * MIB * y[i]), w)
-            }),
-            None,
+        // A list that is searched at each request gets three CPUs longer in twelve hours.
+        let of = called(EACH, 12, |random| {
+            let mut x = load(kind, random);
+            for (i, x) in x.iter_mut().enumerate() {
+                *x += 3.0 * i as f64 / SAMPLES as f64;
+            }
+            let works = works(&x, random);
+            (series(random, leak(3.0)), works)
+        });
+        assert_eq!(
+            (leaks(&of), parts(&of, Part::Growth)),
+            ((60, 60), 0),
+            "{kind:?}"
         );
     }
-    println!("{HOURS}");
 }

@@ -7,6 +7,7 @@ mod curve;
 mod discovery;
 mod grouping;
 mod joining;
+mod own_work;
 mod search;
 mod sites;
 mod suspects;
@@ -27,6 +28,7 @@ use crate::load::{Index, Quantity, SeriesKey, SeriesName, judged_series, works};
 use crate::stats;
 use crate::verdict::{Cells, Judgement, Traits, Verdict, Work, judge_beside_load, judge_lives};
 use curve::{Curve, curve};
+use own_work::Again;
 use sites::SiteCurve;
 use suspects::{Clue, Held, Life, is_kernel_thread};
 
@@ -175,6 +177,7 @@ pub fn analyse_beside(
     }
     let Court {
         mut judged,
+        again,
         clues,
         lives,
         sites,
@@ -182,6 +185,7 @@ pub fn analyse_beside(
         still,
         ..
     } = court;
+    own_work::judge_again(recording, &index, &works, &again, &mut judged)?;
     discovery::control_false_discoveries(&mut judged);
     if let Some(baseline) = baseline {
         compare::weigh(&index, &mut judged, baseline);
@@ -223,6 +227,8 @@ struct Court<'a> {
     /// What the machine did, by boot.
     works: &'a [Vec<Work>],
     judged: Vec<Judged>,
+    /// Processes that grow or follow the load.
+    again: Vec<Again>,
     clues: Vec<Clue>,
     lives: Vec<Life>,
     sites: Vec<SiteCurve>,
@@ -263,6 +269,7 @@ impl<'a> Court<'a> {
                 .collect(),
             works,
             judged: Vec::new(),
+            again: Vec::new(),
             clues: Vec::new(),
             lives: Vec::new(),
             sites: Vec::new(),
@@ -392,8 +399,21 @@ impl<'a> Court<'a> {
             }
             lives => judge_lives(lives, &traits),
         };
-        if let (Some(asleep), Some(_)) = (asleep, awake) {
+        if let (Some(asleep), Some(_)) = (asleep, &awake) {
             asleep.put_back(&mut judgement);
+        }
+        let is_called = matches!(judgement.verdict, Verdict::Leak | Verdict::Suspect);
+        if let [life] = awake.as_deref().unwrap_or(lives)
+            && drops.is_empty()
+            && name.source == "process"
+            && key.entity > 0
+            && (is_called || judgement.load.is_some())
+        {
+            self.again.push(Again {
+                at: self.judged.len(),
+                life: life.clone(),
+                traits,
+            });
         }
         let grew = judgement.last > judgement.first;
         self.judged.push(Judged {

@@ -189,3 +189,146 @@ fn in_falls(dy: &[f64], dx: &[f64]) -> f64 {
     }
     if xx > 0.0 { xy / xx } else { 0.0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn jitter(i: usize) -> f64 {
+        ((i * 7919) % 101) as f64 / 100.0 - 0.5
+    }
+
+    /// Times, and a load that rises and swings.
+    fn load() -> (Vec<f64>, Vec<f64>) {
+        let at = |i: usize| 2.0 + 0.03 * i as f64 + 1.5 * (i as f64 / 3.0).sin() + jitter(i + 7);
+        let t = (0..43).map(|i| 60.0 * f64::from(i)).collect();
+        (t, (0..43).map(at).collect())
+    }
+
+    fn close(a: f64, b: f64) -> bool {
+        (a - b).abs() <= 1e-9 * b.abs()
+    }
+
+    /// Expected values from an independent implementation with whole matrices (numpy, scipy).
+    #[test]
+    fn what_follows_matches_the_reference() {
+        let (t, x) = load();
+        let y: Vec<f64> = (0..43)
+            .map(|i| 5.0 + 0.02 * i as f64 + 2.0 * x[i] + 2.0 * jitter(3 * i + 1))
+            .collect();
+        let found = follow(&t, &y, &x).expect("enough points");
+        assert!(close(found.r, 0.969_947_641_589_138_4), "{found:?}");
+        assert!(close(found.per_unit.slope, 2.054_068_538_334_451));
+        assert!((found.per_unit.error / 0.109_177_854_180_989_58 - 1.0).abs() < 5e-3);
+        assert!(
+            found.p_levels < 1e-19 && found.p_changes < 1e-10,
+            "{found:?}"
+        );
+        assert!(close(found.comes_down, 2.135_746_921_776_92));
+        assert!(close(found.comes_down_beside, 2.159_476_920_544_227));
+        assert!(
+            close(found.rest.slope, 0.000_304_076_998_984_012_67),
+            "{found:?}"
+        );
+        assert!((found.rest.error / 0.000_172_537_595_484_839_1 - 1.0).abs() < 5e-3);
+        assert!(close(found.y_slope, 0.000_916_413_001_144_329_5));
+        assert!(close(found.x_slope, 0.000_298_108_846_288_463_46));
+        // What leaving the load out does to a slope, exactly.
+        let whole = found.rest.slope + found.per_unit.slope * found.x_slope;
+        assert!(close(found.y_slope, whole));
+    }
+
+    /// Expected values as above.
+    #[test]
+    fn what_grows_with_the_sum_of_a_load_neither_follows_it_nor_comes_down_with_it() {
+        let (t, x) = load();
+        let mut sum = 0.0;
+        let y: Vec<f64> = (0..43)
+            .map(|i| {
+                sum += x[i];
+                1.0 + 0.01 * sum + 0.02 * jitter(3 * i + 1)
+            })
+            .collect();
+        let found = follow(&t, &y, &x).expect("enough points");
+        assert!(close(found.r, 0.286_875_826_756_572_34), "{found:?}");
+        assert!((found.p_levels - 0.161_251_334_512_232_36).abs() < 2e-3);
+        assert!((found.p_changes - 0.032_667_637_487_687_1).abs() < 2e-3);
+        assert!(close(found.comes_down, -0.027_294_922_457_954_95));
+        let sums: Vec<f64> = x
+            .iter()
+            .scan(0.0, |sum, x| {
+                *sum += x;
+                Some(*sum)
+            })
+            .collect();
+        let by_sum = follow(&t, &y, &sums).expect("enough points");
+        assert!(
+            by_sum.r > 0.98 && (by_sum.per_unit.slope - 0.01).abs() < 5e-4,
+            "{by_sum:?}"
+        );
+    }
+
+    /// Expected values as above.
+    #[test]
+    fn two_walks_with_trends_do_not_follow_each_other() {
+        let walk = |step: &dyn Fn(usize) -> f64| -> Vec<f64> {
+            let mut sum = 0.0;
+            let mut next = |i: usize| {
+                sum += step(i);
+                sum
+            };
+            (0..43).map(&mut next).collect()
+        };
+        let (t, _) = load();
+        let (a, b) = (walk(&jitter), walk(&|i| jitter(5 * i + 2)));
+        let found = follow(&t, &a, &b).expect("enough points");
+        assert!(close(found.r, 0.370_796_028_977_840_8), "{found:?}");
+        assert!((found.p_levels - 0.264_060_610_286_409_54).abs() < 2e-3);
+        assert!((found.p_changes - 0.538_858_499_097_712_9).abs() < 2e-3);
+    }
+
+    #[test]
+    fn one_event_that_raised_both_proves_nothing() {
+        // Both noisy on their own, and both up by far at the same moment.
+        let t: Vec<f64> = (0..40).map(f64::from).collect();
+        let step = |salt: usize| -> Vec<f64> {
+            (0..40_usize)
+                .map(|i| jitter(i * salt + salt) + if i >= 20 { 30.0 } else { 0.0 })
+                .collect()
+        };
+        let found = follow(&t, &step(3), &step(11)).expect("enough points");
+        assert!(found.r > 0.9 && found.p_changes > 0.05, "{found:?}");
+    }
+
+    #[test]
+    fn falls_and_lines_by_hand() {
+        // Changes of x: 2 -1 3 -2, of y: 5 -3 1 -4: in falls (3 + 8) / (1 + 4).
+        assert!((in_falls(&[5.0, -3.0, 1.0, -4.0], &[2.0, -1.0, 3.0, -2.0]) - 2.2).abs() < 1e-12);
+        assert!(in_falls(&[1.0, 2.0], &[1.0, 1.0]).abs() < 1e-300);
+        // As in the normal equations of least_squares: slope 1.1, intercept 1.1.
+        let (first, last) = ends_of_line(&[0.0, 1.0, 2.0, 3.0], &[1.0, 3.0, 2.0, 5.0]);
+        assert!((first - 1.1).abs() < 1e-12 && (last - 4.4).abs() < 1e-12);
+        // x = 1 0 0 1, y = 1 0 1 2 about their lines in 0 1 2 3: the line of x is level, so its rest is
+        // .5 -.5 -.5 .5; y has slope .4, rest .6 -.8 -.2 .4; product 1, squares 1 and 1.2.
+        let r = correlation_about_lines(
+            &[0.0, 1.0, 2.0, 3.0],
+            &[1.0, 0.0, 1.0, 2.0],
+            &[1.0, 0.0, 0.0, 1.0],
+        );
+        assert!((r - 1.0 / 1.2_f64.sqrt()).abs() < 1e-12, "{r}");
+    }
+
+    #[test]
+    fn with_too_little_nothing_follows() {
+        let t: Vec<f64> = (0..20).map(f64::from).collect();
+        let line: Vec<f64> = t.iter().map(|t| 3.0 * t).collect();
+        assert!(correlation_about_lines(&t, &line, &line).abs() < 1e-300);
+        assert!(correlation_about_lines(&t, &[5.0; 20], &line).abs() < 1e-300);
+        assert!(follow(&t, &line, &[1.0; 20]).is_none());
+        assert!(follow(&t[..8], &line[..8], &line[..8]).is_none());
+        let mut broken = line.clone();
+        broken[3] = f64::NAN;
+        assert!(follow(&t, &broken, &line).is_none());
+        assert_eq!(ends_of_line(&[], &[]), (0.0, 0.0));
+    }
+}
