@@ -57,16 +57,29 @@ pub struct Follow {
 #[must_use]
 pub fn correlation_about_lines(t: &[f64], y: &[f64], x: &[f64]) -> f64 {
     let n = t.len().min(y.len()).min(x.len());
-    let (y_rest, x_rest) = (about_line(&t[..n], &y[..n]), about_line(&t[..n], &x[..n]));
-    let (yy, xx) = (dot(&y_rest, &y_rest), dot(&x_rest, &x_rest));
+    let (t, y, x) = (&t[..n], &y[..n], &x[..n]);
+    let (t0, y0, x0) = (mean(t), mean(y), mean(x));
+    let [mut tt, mut yy, mut xx, mut ty, mut tx, mut xy] = [0.0; 6];
+    for i in 0..n {
+        let (t, y, x) = (t[i] - t0, y[i] - y0, x[i] - x0);
+        tt += t * t;
+        yy += y * y;
+        xx += x * x;
+        ty += t * y;
+        tx += t * x;
+        xy += x * y;
+    }
+    let (y_rest, x_rest) = (yy - ty * ty / tt, xx - tx * tx / tt);
     // What rounding leaves of a line is no scatter.
-    let none = |rest: f64, all: &[f64]| rest <= 1e-18 * dot(all, all);
-    if none(yy, &y[..n]) || none(xx, &x[..n]) {
+    if y_rest <= LEFT_OF_A_LINE * yy || x_rest <= LEFT_OF_A_LINE * xx {
         return 0.0;
     }
-    let r = dot(&y_rest, &x_rest) / (yy * xx).sqrt();
+    let r = (xy - ty * tx / tt) / (y_rest * x_rest).sqrt();
     if r.is_finite() { r } else { 0.0 }
 }
+
+/// Share of its squares about the mean that rounding leaves of a line.
+const LEFT_OF_A_LINE: f64 = 1e-12;
 
 /// Asks whether `y` follows `x`, both at the times `t`.
 ///
@@ -140,15 +153,6 @@ fn line_slope(t: &[f64], y: &[f64]) -> Option<f64> {
     let mut basis = Basis::constant(t.len());
     basis.push(t);
     Some(dot(&basis.weights_of_last()?, y))
-}
-
-fn about_line(t: &[f64], y: &[f64]) -> Vec<f64> {
-    let mut basis = Basis::constant(t.len());
-    basis.push(t);
-    let level = mean(y);
-    basis
-        .fit(&y.iter().map(|v| v - level).collect::<Vec<_>>())
-        .residuals
 }
 
 /// One-sided probability of such a coefficient or a larger one where there is none.

@@ -6,11 +6,13 @@
 //! load's part is taken off. A leak for each piece of work never comes down: it grows with the work
 //! that was done so far, not with the work being done.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::rules as r;
 use super::words::{percent, short};
-use super::work::{Beside, Stretches, Work};
+use super::work::{Course, Work};
 use super::{Cells, Evidence, Judgement, Traits, Verdict, judge};
 use crate::stats::{self, Follow};
 
@@ -53,15 +55,6 @@ pub struct LoadPart {
     pub rest_high_per_s: f64,
 }
 
-/// Stretches in which a series is laid beside the load.
-fn stretches() -> Stretches {
-    Stretches {
-        most: stats::index_of(r::MAX_BLOCKS, usize::MAX),
-        least: stats::index_of(r::LOAD_STRETCHES, usize::MAX),
-        start_up: r::START_UP,
-    }
-}
-
 /// Memory may follow a load at once, or after a while: in stretches.
 const LAGS: [f64; 4] = [0.0, 0.5, 1.0, 2.0];
 
@@ -75,11 +68,31 @@ pub fn judge_beside_load(life: &Cells, traits: &Traits, works: &[Work]) -> Judge
         plain.verdict,
         Verdict::TooShort | Verdict::Unjudgeable | Verdict::Reclaimable
     );
-    if !judged || life.max <= life.min {
+    // A trend that taking the load's ups and downs off can show is there before.
+    let grew = plain.slope_per_s * life.span_s;
+    let called = is_called(plain.verdict);
+    if !judged || !(called || grew >= traits.floor.max(r::MIN_QUANTA * life.quantum) && grew > 0.0)
+    {
         return plain;
     }
-    let of_rate = Followed::by_work_done(life, works).filter(|_| is_called(plain.verdict));
-    let of_level = Followed::closest(life, works);
+    let count = |rule| stats::index_of(rule, usize::MAX);
+    let (most, least) = (count(r::MAX_BLOCKS), count(r::LOAD_STRETCHES));
+    // As fine as the coarsest work that is fine enough.
+    let known = works
+        .iter()
+        .map(|work| work.known(life.t_s[0], life.t_s[life.t_s.len() - 1]))
+        .filter(|known| *known >= least)
+        .min();
+    let course = known.and_then(|known| Course::of(life, most.min(known), least, r::START_UP));
+    let Some(course) = course else {
+        return plain;
+    };
+    let of_rate = if called {
+        Followed::by_work_done(&course, works)
+    } else {
+        None
+    };
+    let of_level = Followed::closest(&course, works);
     match (of_rate, of_level) {
         // The work done swings like its rate, a quarter of a wave later: the closer one is meant.
         (Some(rate), level) if level.as_ref().is_none_or(|l| l.follow.r <= rate.follow.r) => {
@@ -98,55 +111,76 @@ fn is_called(verdict: Verdict) -> bool {
 struct Followed<'a> {
     work: &'a Work,
     lag: f64,
-    beside: Beside,
+    width: f64,
+    t_s: Vec<f64>,
+    /// The rate of the work in each stretch, `lag` stretches before.
+    rate: Vec<f64>,
+    /// The line through these at both ends.
+    line: (f64, f64),
     follow: Follow,
 }
 
-/// The work whose course, which `of` takes from a [`Beside`], the series follows most closely, where
-/// it follows it beyond chance.
-fn closest_of<'a>(
-    life: &Cells,
-    works: impl Iterator<Item = &'a Work>,
-    lags: &[f64],
-    of: fn(&Beside) -> &[f64],
-) -> Option<Followed<'a>> {
-    let mut tried = 0.0;
-    let mut best: Option<(f64, &Work, f64, Beside)> = None;
-    for work in works {
-        for lag in lags {
-            let Some(beside) = stretches().of(life, work, *lag) else {
-                continue;
-            };
-            tried += 1.0;
-            let r = stats::correlation_about_lines(&beside.t_s, &beside.level, of(&beside));
-            if r >= r::FOLLOWS && best.as_ref().is_none_or(|best| r > best.0) {
-                best = Some((r, work, *lag, beside));
-            }
-        }
-    }
-    let (_, work, lag, beside) = best?;
-    let follow = stats::follow(&beside.t_s, &beside.level, of(&beside))?;
-    let by_chance = tried * follow.p_levels.max(follow.p_changes);
-    (by_chance <= r::FOLLOWS_BY_CHANCE).then_some(Followed {
-        work,
-        lag,
-        beside,
-        follow,
-    })
+/// What of a work a series may follow: its rate, or what is done so far.
+#[derive(Clone, Copy, PartialEq)]
+enum Side {
+    Rate,
+    Done,
 }
 
 impl<'a> Followed<'a> {
+    /// The work that a series follows most closely, where it does so beyond chance.
+    fn most_closely(
+        course: &Course,
+        works: impl Iterator<Item = &'a Work>,
+        lags: &[f64],
+        side: Side,
+    ) -> Option<Self> {
+        let mut tried = 0.0;
+        let mut best: Option<(f64, &Work, f64)> = None;
+        let of = |work: &Work, lag: f64| match side {
+            Side::Rate => course.rates(work, lag),
+            Side::Done => course.done(work),
+        };
+        for work in works.filter(|work| course.is_known_to(work)) {
+            for lag in lags {
+                let (t, y, x) = known(course, of(work, *lag));
+                tried += 1.0;
+                let r = stats::correlation_about_lines(&t, &y, &x);
+                if r >= r::FOLLOWS && best.is_none_or(|best| r > best.0) {
+                    best = Some((r, work, *lag));
+                }
+            }
+        }
+        let (_, work, lag) = best?;
+        let (t_s, y, x) = known(course, of(work, lag));
+        let follow = stats::follow(&t_s, &y, &x)?;
+        let by_chance = tried * follow.p_levels.max(follow.p_changes);
+        if by_chance > r::FOLLOWS_BY_CHANCE {
+            return None;
+        }
+        let (t_s, _, rate) = known(course, course.rates(work, lag));
+        Some(Self {
+            work,
+            lag,
+            width: course.width,
+            line: stats::ends_of_line(&t_s, &rate),
+            t_s: t_s.into_owned(),
+            rate: rate.into_owned(),
+            follow,
+        })
+    }
+
     /// The load that a series follows, up and down.
-    fn closest(life: &Cells, works: &'a [Work]) -> Option<Self> {
-        let found = closest_of(life, works.iter(), &LAGS, |beside| &beside.rate)?;
+    fn closest(course: &Course, works: &'a [Work]) -> Option<Self> {
+        let found = Self::most_closely(course, works.iter(), &LAGS, Side::Rate)?;
         let follow = &found.follow;
         (follow.comes_down_beside >= r::COMES_DOWN * follow.per_unit.slope).then_some(found)
     }
 
     /// The work, done so far, that a series follows: where it grows by as much for each piece of it.
-    fn by_work_done(life: &Cells, works: &'a [Work]) -> Option<Self> {
+    fn by_work_done(course: &Course, works: &'a [Work]) -> Option<Self> {
         let works = works.iter().filter(|work| !work.by_growth);
-        let found = closest_of(life, works, &LAGS[..1], |beside| &beside.done)?;
+        let found = Self::most_closely(course, works, &LAGS[..1], Side::Done)?;
         (found.share() >= r::PER_WORK).then_some(found)
     }
 
@@ -172,34 +206,25 @@ impl<'a> Followed<'a> {
 
     /// The rate of the work that the series shows at an instant, over the length of a stretch.
     fn rate(&self, t: f64) -> f64 {
-        let (half, late) = (0.5 * self.beside.width, self.lag * self.beside.width);
-        // At the edges of what is known, what is known there.
-        let (from, to) = (t - late - half, t - late + half);
-        let nearest = || {
-            if t < self.beside.t_s[0] {
-                0
-            } else {
-                self.beside.rate.len() - 1
-            }
+        let (half, late) = (0.5 * self.width, self.lag * self.width);
+        // Beyond the edges of what is known it is what is known there.
+        let edge = if t < self.t_s[0] {
+            self.rate[0]
+        } else {
+            self.rate[self.rate.len() - 1]
         };
-        self.work
-            .rate(from, to)
-            .unwrap_or_else(|| self.beside.rate[nearest()])
-    }
-
-    /// The line through the rate of the work at both ends of the judged time.
-    fn line(&self) -> (f64, f64) {
-        stats::ends_of_line(&self.beside.t_s, &self.beside.rate)
+        let (from, to) = (t - late - half, t - late + half);
+        self.work.rate(from, to).unwrap_or(edge)
     }
 
     /// What the load explains of the series at an instant, from the start of its line on.
     fn part_at(&self, t: f64) -> f64 {
-        self.follow.per_unit.slope * (self.rate(t) - self.line().0)
+        self.follow.per_unit.slope * (self.rate(t) - self.line.0)
     }
 
     /// The same without the load's own trend: its ups and downs alone.
     fn swing_at(&self, t: f64) -> f64 {
-        let trend = self.follow.x_slope * (t - self.beside.t_s[0]);
+        let trend = self.follow.x_slope * (t - self.t_s[0]);
         self.part_at(t) - self.follow.per_unit.slope * trend
     }
 
@@ -226,7 +251,7 @@ impl<'a> Followed<'a> {
     }
 
     fn load_part(&self, part: Part) -> LoadPart {
-        let (load_first, load_last) = self.line();
+        let (load_first, load_last) = self.line;
         let (rest_low_per_s, rest_per_s, rest_high_per_s) = self.left();
         LoadPart {
             part,
@@ -376,7 +401,7 @@ impl<'a> Followed<'a> {
             format!("p {}", short(p))
         };
         let what = self.work.what;
-        let (first, last) = self.line();
+        let (first, last) = self.line;
         let text = match part {
             Part::Growth => format!(
                 "follows the load: {what} {} over the run and this with it, up and down (r = {r:.2} about their lines, {chance})",
@@ -398,6 +423,26 @@ fn rose(first: f64, last: f64) -> String {
     } else {
         format!("rose by {}", percent(share))
     }
+}
+
+/// The times, the series and the work where that is known.
+fn known(course: &Course, work: Vec<f64>) -> (Cow<'_, [f64]>, Cow<'_, [f64]>, Cow<'_, [f64]>) {
+    if work.iter().all(|rate| !rate.is_nan()) {
+        return (
+            Cow::Borrowed(&course.t_s),
+            Cow::Borrowed(&course.level),
+            Cow::Owned(work),
+        );
+    }
+    let of = |values: &[f64]| -> Vec<f64> {
+        let pairs = values.iter().zip(&work).filter(|(_, rate)| !rate.is_nan());
+        pairs.map(|(value, _)| *value).collect()
+    };
+    (
+        Cow::Owned(of(&course.t_s)),
+        Cow::Owned(of(&course.level)),
+        Cow::Owned(of(&work)),
+    )
 }
 
 /// A series without what something else explains of it at each instant.

@@ -1,5 +1,6 @@
 //! The work that a machine did: what memory may follow without leaking.
 
+use super::Cells;
 use crate::stats;
 
 /// A kind of work, as a total over time.
@@ -76,53 +77,39 @@ impl Work {
     }
 }
 
-/// The course of a series beside a work, by stretches of equal time.
+/// A series by stretches of equal time.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Beside {
+pub(super) struct Course {
     /// The middle of each stretch.
     pub(super) t_s: Vec<f64>,
     /// The mean of the series there.
     pub(super) level: Vec<f64>,
-    /// The rate of the work, `lag` stretches before.
-    pub(super) rate: Vec<f64>,
-    /// The work done until the middle.
-    pub(super) done: Vec<f64>,
+    /// Just the time that the cells of each stand for, so that work is of the same.
+    ends: Vec<(f64, f64)>,
     /// Length of a stretch.
     pub(super) width: f64,
-}
-
-/// What is to be laid beside what.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Stretches {
-    /// At the most so many.
-    pub(super) most: usize,
-    /// At the least; where there would be fewer there are none.
-    pub(super) least: usize,
-    /// The share of the time at the start that is left out.
-    pub(super) start_up: f64,
 }
 
 /// A stretch has this many cells, so that its mean says more than one of them.
 const CELLS_EACH: usize = 3;
 
-impl Stretches {
-    /// Lays a series beside a work that it follows after `lag` stretches.
-    pub(super) fn of(self, life: &super::Cells, work: &Work, lag: f64) -> Option<Beside> {
+impl Course {
+    /// Cuts a life into stretches, and leaves out those in its first `start_up` share. `None` where it
+    /// would have fewer than `least`; `most` bounds them.
+    pub(super) fn of(life: &Cells, most: usize, least: usize, start_up: f64) -> Option<Self> {
         let t = &life.t_s;
+        let count = (t.len() / CELLS_EACH).min(most);
+        if count < least {
+            return None;
+        }
         let apart: Vec<f64> = t.windows(2).map(|w| w[1] - w[0]).collect();
         // A cell stands in the middle of its time.
         let half = 0.5 * stats::median(&apart);
         let (start, end) = (*t.first()? - half, *t.last()? + half);
-        let count = (t.len() / CELLS_EACH)
-            .min(work.known(start, end))
-            .min(self.most);
-        if count < self.least || end <= start {
-            return None;
-        }
         let width = (end - start) / count as f64;
-        let mut beside = Beside {
+        let mut course = Self {
             width,
-            ..Beside::default()
+            ..Self::default()
         };
         let mut from = 0;
         for k in 1..=count {
@@ -132,27 +119,46 @@ impl Stretches {
             let Some((first, last)) = t[cells.clone()].first().zip(t[cells.clone()].last()) else {
                 continue;
             };
-            // Just the time that these cells stand for, so that both are of the same.
             let (left, right) = (first - half, last + half);
-            let (middle, late) = (f64::midpoint(left, right), lag * width);
-            let Some(rate) = work.rate(left - late, right - late) else {
-                continue;
-            };
-            if middle - start < self.start_up * (end - start) {
-                continue;
+            let middle = f64::midpoint(left, right);
+            if middle - start >= start_up * (end - start) {
+                course.t_s.push(middle);
+                course.level.push(stats::mean(&life.median[cells]));
+                course.ends.push((left, right));
             }
-            beside.t_s.push(middle);
-            beside.level.push(stats::mean(&life.median[cells]));
-            beside.rate.push(rate);
-            beside.done.push(work.done_until(middle));
         }
-        (beside.t_s.len() + 4 >= self.least).then_some(beside)
+        Some(course)
+    }
+
+    /// How many stretches there are.
+    pub(super) fn len(&self) -> usize {
+        self.t_s.len()
+    }
+
+    /// The rate of a work in each stretch, `lag` stretches before; NaN where it is not known.
+    pub(super) fn rates(&self, work: &Work, lag: f64) -> Vec<f64> {
+        let late = lag * self.width;
+        let rate = |(left, right): &(f64, f64)| work.rate(left - late, right - late);
+        self.ends
+            .iter()
+            .map(|ends| rate(ends).unwrap_or(f64::NAN))
+            .collect()
+    }
+
+    /// The work done until the middle of each stretch.
+    pub(super) fn done(&self, work: &Work) -> Vec<f64> {
+        self.t_s.iter().map(|t| work.done_until(*t)).collect()
+    }
+
+    /// Whether a work is known about as finely as the series.
+    pub(super) fn is_known_to(&self, work: &Work) -> bool {
+        let ends = self.ends.first().zip(self.ends.last());
+        ends.is_some_and(|(first, last)| work.known(first.0, last.1) >= self.len())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Cells;
     use super::*;
 
     /// 10 a second for 100 s, then 30 a second.
@@ -188,21 +194,20 @@ mod tests {
     fn a_series_lies_beside_the_work_of_its_own_time_or_of_the_stretch_before() {
         // 200 samples in the middle of their seconds, ten to a stretch.
         let t: Vec<f64> = (0..200).map(|i| f64::from(i) + 0.5).collect();
-        let life = Cells::from_samples(&t, &t);
-        let stretches = Stretches {
-            most: 20,
-            least: 16,
-            start_up: 0.1,
-        };
-        let now = stretches.of(&life, &work(), 0.0).expect("long enough");
-        let before = stretches.of(&life, &work(), 1.0).expect("long enough");
-        assert_eq!((now.t_s.len(), before.t_s.len()), (18, 18));
-        assert!((now.width - 10.0).abs() < 1e-9 && (now.t_s[0] - 25.0).abs() < 1e-9);
-        assert!((now.level[0] - 25.0).abs() < 1e-9);
-        assert_eq!((now.rate[7], now.rate[8]), (10.0, 30.0));
-        assert_eq!((before.rate[8], before.rate[9]), (10.0, 30.0));
-        assert!((now.done[0] - 250.0).abs() < 1e-9);
+        let course = Course::of(&Cells::from_samples(&t, &t), 20, 16, 0.1).expect("long enough");
+        assert_eq!(course.len(), 18);
+        assert!((course.width - 10.0).abs() < 1e-9 && (course.t_s[0] - 25.0).abs() < 1e-9);
+        assert!((course.level[0] - 25.0).abs() < 1e-9);
+        let now = course.rates(&work(), 0.0);
+        let before = course.rates(&work(), 1.0);
+        assert_eq!((now[7], now[8]), (10.0, 30.0));
+        assert_eq!((before[8], before[9]), (10.0, 30.0));
+        assert!((course.done(&work())[0] - 250.0).abs() < 1e-9);
+        // 21 instants for 18 stretches, but not for 36.
+        assert!(course.is_known_to(&work()));
+        let fine = Course::of(&Cells::from_samples(&t, &t), 40, 16, 0.1).expect("long enough");
+        assert!(!fine.is_known_to(&work()));
         let short = Cells::from_samples(&t[..40], &t[..40]);
-        assert_eq!(stretches.of(&short, &work(), 0.0), None);
+        assert_eq!(Course::of(&short, 20, 16, 0.1), None);
     }
 }
