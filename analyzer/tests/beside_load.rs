@@ -196,3 +196,65 @@ fn the_report_tells_what_grew_with_the_load_and_how_it_knows() {
     assert_eq!(of("keeps")["load"]["for_each"], "CPU second");
     assert!(of("leaks")["load"].is_null());
 }
+
+static PROCESSES: Spec = entities(
+    "process",
+    &[
+        MetricSpec::gauge("rss_anon_kib", Unit::Kib).judged(Trend::Memory),
+        MetricSpec::counter("cpu_ticks", Unit::ClockTicks),
+    ],
+);
+
+#[test]
+fn a_process_is_laid_beside_its_own_cpu_time_where_that_of_the_machine_is_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let cpu_s: Vec<f64> = (0..TICKS).map(cpu_s).collect();
+    let others: Vec<f64> = (0..TICKS)
+        .scan(0.0, |sum, tick| {
+            *sum += 10.0 * (20.0 + 10.0 * jitter(tick / 42, 9));
+            Some(*sum)
+        })
+        .collect();
+    let analysis = analysed(
+        &folder.path().join("soak.db"),
+        &[&STAT, &PROCESSES],
+        TICKS,
+        |tick, source, rows| {
+            let at = usize::try_from(tick).unwrap();
+            let ticks = |seconds: f64| whole(4096.0 * 100.0 * seconds) / 4096;
+            if source == 0 {
+                rows.scalar(b"cpu.user", ticks(cpu_s[at] + others[at]));
+                return;
+            }
+            let now = f64::midpoint(load((tick - 1).max(0)), load(tick));
+            let processes = [
+                ("cached", 40.0 * now),
+                ("leaky", 3.0 * tick as f64 / 360.0),
+                ("hoarder", cpu_s[at] / 1000.0),
+            ];
+            for (salt, (name, mib)) in (2_i64..).zip(processes) {
+                let kib = whole(MIB * (64.0 + mib + 0.5 * jitter(tick, salt))) / 1024;
+                let values = [Value::Int(kib), Value::Int(ticks(cpu_s[at]))];
+                rows.entity(name.as_bytes(), name.as_bytes(), &values);
+            }
+        },
+    );
+    let found = |name: &str| {
+        let judgement = &one(&analysis, name).judgement;
+        let load = judgement.load.map(|load| (load.part, load.work));
+        (judgement.verdict, load)
+    };
+    let own = "its own CPU time";
+    assert_eq!(
+        found("cached"),
+        (Verdict::Steady, Some((Part::Growth, own)))
+    );
+    assert_eq!(found("leaky"), (Verdict::Leak, None));
+    assert_eq!(found("hoarder"), (Verdict::Leak, Some((Part::Rate, own))));
+    let leaks: Vec<&str> = analysis
+        .findings
+        .iter()
+        .map(|finding| analysis.judged[finding.head].name.name.as_str())
+        .collect();
+    assert!(leaks.len() == 2 && !leaks.contains(&"cached"), "{leaks:?}");
+}
