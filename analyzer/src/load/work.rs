@@ -114,7 +114,7 @@ impl Tally {
         let before = self.latest.map_or(sum, |(_, before)| before);
         self.carried += (before - sum).max(0.0);
         self.latest = Some((t_s, sum));
-        if self.seen % self.every == 0 {
+        if self.seen.is_multiple_of(self.every) {
             self.keep();
         }
         self.seen += 1;

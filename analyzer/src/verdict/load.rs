@@ -6,8 +6,6 @@
 //! load's part is taken off. A leak for each piece of work never comes down: it grows with the work
 //! that was done so far, not with the work being done.
 
-use std::borrow::Cow;
-
 use serde::Serialize;
 
 use super::rules as r;
@@ -127,6 +125,27 @@ enum Side {
     Done,
 }
 
+/// A series beside a work, in the stretches for which that is known.
+struct Laid {
+    t_s: Vec<f64>,
+    level: Vec<f64>,
+    work: Vec<f64>,
+}
+
+impl Laid {
+    fn new(course: &Course, work: Vec<f64>) -> Self {
+        let known = |values: &[f64]| -> Vec<f64> {
+            let pairs = values.iter().zip(&work).filter(|(_, work)| !work.is_nan());
+            pairs.map(|(value, _)| *value).collect()
+        };
+        Self {
+            t_s: known(&course.t_s),
+            level: known(&course.level),
+            work: known(&work),
+        }
+    }
+}
+
 impl<'a> Followed<'a> {
     /// The work that a series follows most closely, where it does so beyond chance.
     fn most_closely(
@@ -137,35 +156,36 @@ impl<'a> Followed<'a> {
     ) -> Option<Self> {
         let mut tried = 0.0;
         let mut best: Option<(f64, &Work, f64)> = None;
-        let of = |work: &Work, lag: f64| match side {
-            Side::Rate => course.rates(work, lag),
-            Side::Done => course.done(work),
+        let lay = |work: &Work, lag: f64, side| match side {
+            Side::Rate => Laid::new(course, course.rates(work, lag)),
+            Side::Done => Laid::new(course, course.done(work)),
         };
         for work in works.filter(|work| course.is_known_to(work)) {
             for lag in lags {
-                let (t, y, x) = known(course, of(work, *lag));
+                let Laid {
+                    t_s,
+                    level,
+                    work: x,
+                } = lay(work, *lag, side);
                 tried += 1.0;
-                let r = stats::correlation_about_lines(&t, &y, &x);
+                let r = stats::correlation_about_lines(&t_s, &level, &x);
                 if r >= r::FOLLOWS && best.is_none_or(|best| r > best.0) {
                     best = Some((r, work, *lag));
                 }
             }
         }
         let (_, work, lag) = best?;
-        let (t_s, y, x) = known(course, of(work, lag));
-        let follow = stats::follow(&t_s, &y, &x)?;
+        let laid = lay(work, lag, side);
+        let follow = stats::follow(&laid.t_s, &laid.level, &laid.work)?;
         let by_chance = tried * follow.p_levels.max(follow.p_changes);
-        if by_chance > r::FOLLOWS_BY_CHANCE {
-            return None;
-        }
-        let (t_s, _, rate) = known(course, course.rates(work, lag));
-        Some(Self {
+        let rates = lay(work, lag, Side::Rate);
+        (by_chance <= r::FOLLOWS_BY_CHANCE).then(|| Self {
             work,
             lag,
             width: course.width,
-            line: stats::ends_of_line(&t_s, &rate),
-            t_s: t_s.into_owned(),
-            rate: rate.into_owned(),
+            line: stats::ends_of_line(&rates.t_s, &rates.work),
+            t_s: rates.t_s,
+            rate: rates.work,
             follow,
         })
     }
@@ -275,25 +295,25 @@ impl<'a> Followed<'a> {
         let without = |part_at: &dyn Fn(f64) -> f64| judge(&without(life, part_at), traits);
         let left = without(&|t| self.part_at(t));
         let grows = self.leaves_growth();
+        // What only shows beside the load has to show however closely it follows, and with the load's
+        // own trend in it too, so that taking the load off cannot make it.
+        let shows_anyway = || {
+            let (least, most) = self.follow.between(r::CONFIDENCE);
+            let scale = 1.0 / self.follow.per_unit.slope;
+            let leaks = |part_at: &dyn Fn(f64) -> f64| without(part_at).verdict == Verdict::Leak;
+            [least, most]
+                .into_iter()
+                .all(|b| leaks(&|t| b * scale * self.part_at(t)))
+                && leaks(&|t| self.swing_at(t))
+        };
         match (plain.verdict, left.verdict) {
-            // A leak with the load's part and without it: what is left of it is its rate.
+            // With the load's part and without it: what is left of the growth is its rate.
             (Verdict::Leak, Verdict::Leak) | (Verdict::Suspect, Verdict::Suspect) if grows => {
-                self.told(&plain, left, Part::Level, None)
+                self.told(&plain, left, Part::Level, vec![self.follows(Part::Level)])
             }
-            // What only shows beside the load has to show however closely it follows, and with the
-            // load's own trend in it too, so that taking the load off cannot make it.
             (Verdict::Leak, _) => self.excuse(plain, left),
-            (_, Verdict::Leak) if grows => {
-                let (least, most) = self.follow.between(r::CONFIDENCE);
-                let scale = 1.0 / self.follow.per_unit.slope;
-                let always = [least, most]
-                    .into_iter()
-                    .all(|b| without(&|t| b * scale * self.part_at(t)).verdict == Verdict::Leak);
-                if always && without(&|t| self.swing_at(t)).verdict == Verdict::Leak {
-                    self.told(&plain, left, Part::Level, None)
-                } else {
-                    plain
-                }
+            (_, Verdict::Leak) if grows && shows_anyway() => {
+                self.told(&plain, left, Part::Level, vec![self.follows(Part::Level)])
             }
             (Verdict::Suspect, _) => self.excuse(plain, left),
             _ => plain,
@@ -308,7 +328,7 @@ impl<'a> Followed<'a> {
         if !grows_with_it || comes_down < r::COMES_DOWN || self.leaves_growth() {
             return plain;
         }
-        let (_, rest, high) = self.left();
+        let (low, rest, high) = self.left();
         let explained = follow.per_unit.slope * follow.x_slope;
         let open = high / follow.y_slope;
         let nothing = !is_called(left.verdict) || rest < r::LOAD_SHARE * explained;
@@ -317,17 +337,41 @@ impl<'a> Followed<'a> {
         if sure && (is_called(left.verdict) || left.verdict == Verdict::Shrinking) {
             left.verdict = Verdict::Steady;
         }
-        let mut left = self.told(&plain, left, Part::Growth, Some((open, sure)));
+        let mut evidence = vec![
+            self.follows(Part::Growth),
+            Evidence::new(
+                "comes_down",
+                comes_down,
+                r::COMES_DOWN,
+                false,
+                format!(
+                    "where the load fell it came down at {} of the rate at which it follows it",
+                    percent(comes_down)
+                ),
+            ),
+            Evidence::new(
+                "beside_load",
+                open,
+                r::BESIDE_LOAD,
+                !sure,
+                format!(
+                    "the load explains {} of its growth; {} to {} of it may be beside the load",
+                    percent(self.share()),
+                    percent(low / follow.y_slope),
+                    percent(open),
+                ),
+            ),
+        ];
         let mut out = if sure {
-            left
+            self.told(&plain, left, Part::Growth, evidence)
         } else {
-            let mut open = plain;
-            open.verdict = Verdict::Suspect;
-            open.load = left.load;
-            left.evidence.truncate(3);
-            left.evidence.append(&mut open.evidence);
-            open.evidence = left.evidence;
-            open
+            evidence.extend(plain.evidence);
+            Judgement {
+                verdict: Verdict::Suspect,
+                load: Some(self.load_part(Part::Growth)),
+                evidence,
+                ..plain
+            }
         };
         out.would_change = Some(format!(
             "growth that stays when the load ({}) is back where it was, or goes on while it stands still",
@@ -342,48 +386,21 @@ impl<'a> Followed<'a> {
         plain: &Judgement,
         mut left: Judgement,
         part: Part,
-        open: Option<(f64, bool)>,
+        first: Vec<Evidence>,
     ) -> Judgement {
-        let follow = &self.follow;
-        let explained = self.load_part(part);
-        let mut first = vec![self.follows(part)];
-        if let Some((open, sure)) = open {
-            let share = follow.comes_down / follow.per_unit.slope;
-            first.push(Evidence::new(
-                "comes_down",
-                share,
-                r::COMES_DOWN,
-                false,
-                format!(
-                    "where the load fell it came down at {} of the rate at which it follows it",
-                    percent(share)
-                ),
-            ));
-            first.push(Evidence::new(
-                "beside_load",
-                open,
-                r::BESIDE_LOAD,
-                !sure,
-                format!(
-                    "the load explains {} of its growth; {} to {} of it may be beside the load",
-                    percent(explained.share),
-                    percent(explained.rest_low_per_s / follow.y_slope),
-                    percent(open),
-                ),
-            ));
-        }
         left.evidence.splice(0..0, first);
         let (low, rest, high) = self.left();
         left.slope_low_per_s = left.slope_low_per_s.min(left.slope_per_s + low - rest);
         left.slope_high_per_s = left.slope_high_per_s.max(left.slope_per_s + high - rest);
         (left.first, left.last) = (plain.first, plain.last);
+        // The load is in the values that a chart shows.
         for point in left.fit.iter_mut().flat_map(|fit| &mut fit.points) {
             let part = self.part_at(point.t_s);
             point.value += part;
             point.low += part;
             point.high += part;
         }
-        left.load = Some(explained);
+        left.load = Some(self.load_part(part));
         left
     }
 
@@ -423,26 +440,6 @@ fn rose(first: f64, last: f64) -> String {
     } else {
         format!("rose by {}", percent(share))
     }
-}
-
-/// The times, the series and the work where that is known.
-fn known(course: &Course, work: Vec<f64>) -> (Cow<'_, [f64]>, Cow<'_, [f64]>, Cow<'_, [f64]>) {
-    if work.iter().all(|rate| !rate.is_nan()) {
-        return (
-            Cow::Borrowed(&course.t_s),
-            Cow::Borrowed(&course.level),
-            Cow::Owned(work),
-        );
-    }
-    let of = |values: &[f64]| -> Vec<f64> {
-        let pairs = values.iter().zip(&work).filter(|(_, rate)| !rate.is_nan());
-        pairs.map(|(value, _)| *value).collect()
-    };
-    (
-        Cow::Owned(of(&course.t_s)),
-        Cow::Owned(of(&course.level)),
-        Cow::Owned(of(&work)),
-    )
 }
 
 /// A series without what something else explains of it at each instant.
