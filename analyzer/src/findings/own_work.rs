@@ -23,6 +23,9 @@ fn cpu_ticks(index: &Index) -> Option<(i64, i64)> {
     Some((process.source, ticks.metric))
 }
 
+/// Series that are read at a time: point by point each takes some hundred KiB.
+const AT_ONCE: usize = 200;
+
 /// Judges them again beside the work of the machine and their own.
 ///
 /// # Errors
@@ -38,29 +41,31 @@ pub(super) fn judge_again(
         return Ok(());
     };
     let of_process = |key: SeriesKey| SeriesKey { metric, ..key };
-    let mut keys: Vec<SeriesKey> = again
-        .iter()
-        .map(|one| judged[one.at].key)
-        .filter(|key| key.source == source)
-        .map(of_process)
-        .collect();
-    keys.sort_unstable();
-    keys.dedup();
-    let found = points(recording, index, &keys)?;
-    for one in again {
-        let series = &mut judged[one.at];
-        let boot = series.key.boot;
-        let Some(own) = found
-            .get(&of_process(series.key))
-            .and_then(|points| own_work(index, boot, points))
-        else {
-            continue;
-        };
-        let mut all = works.get(boot).cloned().unwrap_or_default();
-        all.push(own);
-        series.judgement = judge_beside_load(&one.life, &one.traits, &all);
-        if let Some(boot) = index.boots.get(boot) {
-            boot.asleep.put_back(&mut series.judgement);
+    for some in again.chunks(AT_ONCE) {
+        let mut keys: Vec<SeriesKey> = some
+            .iter()
+            .map(|one| judged[one.at].key)
+            .filter(|key| key.source == source)
+            .map(of_process)
+            .collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let found = points(recording, index, &keys)?;
+        for one in some {
+            let series = &mut judged[one.at];
+            let boot = series.key.boot;
+            let Some(own) = found
+                .get(&of_process(series.key))
+                .and_then(|points| own_work(index, boot, points))
+            else {
+                continue;
+            };
+            let mut all = works.get(boot).cloned().unwrap_or_default();
+            all.push(own);
+            series.judgement = judge_beside_load(&one.life, &one.traits, &all);
+            if let Some(boot) = index.boots.get(boot) {
+                boot.asleep.put_back(&mut series.judgement);
+            }
         }
     }
     Ok(())
