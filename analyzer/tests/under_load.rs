@@ -138,7 +138,7 @@ fn leaks(of: &[(Judgement, Judgement)]) -> (usize, usize) {
     (count(&|p| p.0.verdict), count(&|p| p.1.verdict))
 }
 
-/// Series that go with a load: what they are under it, and the disk's and the switches' part in it.
+/// Many series under a load of one kind, by what `of` makes of it: judged without and with it.
 fn under(
     kind: Load,
     path: u64,
