@@ -362,8 +362,8 @@ fn explain(analysis: &Analysis, series: &str, out: &mut impl Write) -> anyhow::R
 
 /// Why a series has its verdict, for a person: what was measured, each rule with its reason, and
 /// what would change the verdict.
-fn explanation(id: &str, judgement: &Judgement, quantity: Quantity) -> String {
-    let quantity = report::quantity(quantity);
+fn explanation(id: &str, judgement: &Judgement, kind: Quantity) -> String {
+    let quantity = report::quantity(kind);
     let per_hour = |slope: f64| quantity.format(3600.0 * slope);
     let early = if judgement.too_early.is_some() {
         ", growing, too early to say"
@@ -389,6 +389,9 @@ fn explanation(id: &str, judgement: &Judgement, quantity: Quantity) -> String {
         if !reason.is_empty() {
             text += &format!("  {:22} {reason}\n", "");
         }
+    }
+    if let Some(load) = &judgement.load {
+        text += &format!("  beside the load: {}\n", report::load_words(load, kind));
     }
     if let Some(change) = &judgement.would_change {
         text += &format!("  what would change it: {change}\n");

@@ -7,6 +7,7 @@ mod curve;
 mod discovery;
 mod grouping;
 mod joining;
+mod own_work;
 mod search;
 mod sites;
 mod suspects;
@@ -23,10 +24,11 @@ pub use suspects::Suspect;
 use crate::compare::{self, Baseline, Beside};
 use crate::experiments::Experiments;
 use crate::ledger::{Ledger, UNACCOUNTED, read_ledgers};
-use crate::load::{Index, Quantity, SeriesKey, SeriesName, judged_series};
+use crate::load::{Index, Quantity, SeriesKey, SeriesName, judged_series, works};
 use crate::stats;
-use crate::verdict::{Cells, Judgement, Traits, Verdict, judge, judge_lives};
+use crate::verdict::{Cells, Judgement, Traits, Verdict, Work, judge_beside_load, judge_lives};
 use curve::{Curve, curve};
+use own_work::Again;
 use sites::SiteCurve;
 use suspects::{Clue, Held, Life, is_kernel_thread};
 
@@ -148,7 +150,9 @@ pub fn analyse_beside(
     progress("ticks");
     let index = Index::read(recording)?;
     let experiments = Experiments::read(recording, &index)?;
-    let mut court = Court::new(recording, &index, &experiments);
+    progress("load");
+    let works = works(recording, &index)?;
+    let mut court = Court::new(recording, &index, &experiments, &works);
     let mut damage = None;
     judged_series(recording, &index, &mut progress, |key, lives| {
         if damage.is_none() {
@@ -173,6 +177,7 @@ pub fn analyse_beside(
     }
     let Court {
         mut judged,
+        again,
         clues,
         lives,
         sites,
@@ -180,6 +185,7 @@ pub fn analyse_beside(
         still,
         ..
     } = court;
+    own_work::judge_again(recording, &index, &works, &again, &mut judged)?;
     discovery::control_false_discoveries(&mut judged);
     if let Some(baseline) = baseline {
         compare::weigh(&index, &mut judged, baseline);
@@ -218,7 +224,11 @@ struct Court<'a> {
     /// Times around the probes that make caches fall, by boot; on the time that the machine was
     /// awake, as series are judged.
     drops: Vec<Vec<(f64, f64)>>,
+    /// What the machine did, by boot.
+    works: &'a [Vec<Work>],
     judged: Vec<Judged>,
+    /// Processes that grow or follow the load.
+    again: Vec<Again>,
     clues: Vec<Clue>,
     lives: Vec<Life>,
     sites: Vec<SiteCurve>,
@@ -231,7 +241,12 @@ struct Court<'a> {
 }
 
 impl<'a> Court<'a> {
-    fn new(recording: &'a Recording, index: &'a Index, experiments: &'a Experiments) -> Self {
+    fn new(
+        recording: &'a Recording,
+        index: &'a Index,
+        experiments: &'a Experiments,
+        works: &'a [Vec<Work>],
+    ) -> Self {
         let metrics = || {
             index
                 .sources
@@ -252,7 +267,9 @@ impl<'a> Court<'a> {
                     drops.map(|(from, to)| (awake(from), awake(to))).collect()
                 })
                 .collect(),
+            works,
             judged: Vec::new(),
+            again: Vec::new(),
             clues: Vec::new(),
             lives: Vec::new(),
             sites: Vec::new(),
@@ -373,16 +390,30 @@ impl<'a> Court<'a> {
         let asleep = self.index.boots.get(key.boot).map(|boot| &boot.asleep);
         let awake = asleep.and_then(|asleep| asleep.leave_out(lives));
         let drops = self.drops.get(key.boot).map_or(&[][..], Vec::as_slice);
+        let works = self.works.get(key.boot).map_or(&[][..], Vec::as_slice);
         let mut judgement = match awake.as_deref().unwrap_or(lives) {
-            [life] if drops.is_empty() => judge(life, &traits),
+            [life] if drops.is_empty() => judge_beside_load(life, &traits, works),
             [life] => {
                 let gave_back = self.experiments.gave_back(self.index, key);
                 by_experiment::judge_with(life, &traits, drops, gave_back)
             }
             lives => judge_lives(lives, &traits),
         };
-        if let (Some(asleep), Some(_)) = (asleep, awake) {
+        if let (Some(asleep), Some(_)) = (asleep, &awake) {
             asleep.put_back(&mut judgement);
+        }
+        let is_called = matches!(judgement.verdict, Verdict::Leak | Verdict::Suspect);
+        if let [life] = awake.as_deref().unwrap_or(lives)
+            && drops.is_empty()
+            && name.source == "process"
+            && key.entity > 0
+            && (is_called || judgement.load.is_some())
+        {
+            self.again.push(Again {
+                at: self.judged.len(),
+                life: life.clone(),
+                traits,
+            });
         }
         let grew = judgement.last > judgement.first;
         self.judged.push(Judged {

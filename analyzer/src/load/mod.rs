@@ -3,7 +3,8 @@
 //! [`Index`] holds what is small: boots, runs, ticks and how each read went. [`judged_series`] streams
 //! every table once and makes each judged series small while it passes ([`crate::verdict::Cells`]).
 //! [`points`] reads chosen series again, point by point, for charts; [`pictures`] gives what chosen
-//! sources hold at each sample, for what several numbers of one moment say together.
+//! sources hold at each sample, for what several numbers of one moment say together; [`works`] the load
+//! of the machine.
 
 mod asleep;
 mod condense;
@@ -17,6 +18,7 @@ mod pictures;
 mod points;
 mod series;
 mod sums;
+mod work;
 
 pub use asleep::Asleep;
 pub use index::{BootTicks, Coverage, Index, SourceTicks};
@@ -25,3 +27,4 @@ pub use name::{Quantity, SeriesKey, SeriesName};
 pub use pictures::{Picture, View, pictures};
 pub use points::{Points, points};
 pub use series::judged_series;
+pub use work::works;

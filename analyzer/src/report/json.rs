@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::baseline::{BaselineEntry, BesideEntry, beside_entry};
 use super::diagnoses::{DiagnosisEntry, ExhaustionEntry};
 use super::experiments::ExperimentEntry;
+use super::load::{FollowsEntry, LoadEntry};
 use super::marks::PhasesEntry;
 use crate::findings::{Analysis, CallSite, Finding, Judged as JudgedSeries, Suspect};
 use crate::load::{Index, Quantity};
@@ -32,6 +33,8 @@ pub struct Report {
     pub baseline: Option<BaselineEntry>,
     /// The findings, the worst first.
     pub findings: Vec<FindingEntry>,
+    /// The series that would be called but for the load of the machine.
+    pub follows_load: Vec<FollowsEntry>,
     /// How the memory is used.
     pub ledger: LedgerEntry,
     /// The totals that grow, and who has them.
@@ -153,6 +156,8 @@ pub struct FindingEntry {
     pub would_change: Option<String>,
     /// How its growth compares with the baseline.
     pub baseline: Option<BesideEntry>,
+    /// What the load of the machine explains of it, where it explains any.
+    pub load: Option<LoadEntry>,
     /// Why, in words.
     pub why: Vec<String>,
     /// The same as rules with numbers.
@@ -365,6 +370,7 @@ pub(super) fn build(db: &Path, analysis: &Analysis) -> Report {
         recordings: recordings(db, index),
         baseline: None,
         findings,
+        follows_load: super::load::excused(analysis),
         ledger: ledger(analysis),
         attribution: attribution(analysis),
         diagnoses: Vec::new(),
@@ -476,10 +482,16 @@ fn finding_entry(rank: usize, finding: &Finding, analysis: &Analysis) -> Finding
         too_early: judgement.too_early.is_some(),
         would_change: judgement.would_change.clone(),
         baseline: head.beside.as_ref().map(beside_entry),
+        load: judgement.load.as_ref().map(super::load::entry),
         why: judgement
             .evidence
             .iter()
             .map(|evidence| in_words(evidence, head.name.quantity))
+            .chain(
+                judgement
+                    .load
+                    .map(|load| super::load_words(&load, head.name.quantity)),
+            )
             .chain(finding.allocated_by.iter().map(CallSite::in_words))
             .collect(),
         evidence: judgement.evidence.clone(),

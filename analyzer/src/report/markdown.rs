@@ -76,6 +76,7 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     if !report.findings.is_empty() {
         findings(out, report)?;
     }
+    super::load::render(out, report)?;
     super::diagnoses::render(out, report)?;
     super::experiments::render(out, report)?;
     super::marks::render(out, report)?;

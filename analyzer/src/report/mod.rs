@@ -6,6 +6,7 @@ mod diagnoses;
 mod events;
 mod experiments;
 mod json;
+mod load;
 mod markdown;
 mod marks;
 
@@ -28,6 +29,7 @@ pub use json::{
     AttributionEntry, CoverageEntry, Event, Explained, FindingEntry, Gap, Judged, LedgerClass,
     LedgerEntry, PartEntry, RecordingEntry, Report, SmallestDetectable, SuspectEntry,
 };
+pub use load::{FollowsEntry, LoadEntry, load_words};
 pub use marks::{PhaseEntry, PhasedEntry, PhasesEntry};
 
 /// Findings beyond this many get no chart of their own: nobody looks at the 31st.

@@ -9,6 +9,7 @@
 mod agreement;
 mod drift;
 mod efficiency;
+mod follow;
 mod hampel;
 mod harmonic;
 mod least_squares;
@@ -25,6 +26,7 @@ mod walk;
 pub use agreement::{Agreement, agreement};
 pub use drift::{DriftTest, drift_test};
 pub use efficiency::{Efficiency, efficiency};
+pub use follow::{Follow, correlation_about_lines, ends_of_line, follow};
 pub use hampel::hampel;
 pub use harmonic::{Harmonic, harmonic};
 pub use least_squares::{Basis, LeastSquares};

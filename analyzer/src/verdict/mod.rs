@@ -13,6 +13,7 @@ mod change;
 mod clean;
 mod hints;
 mod lives;
+mod load;
 mod outcome;
 mod restarts;
 mod rules;
@@ -20,11 +21,14 @@ mod smallest;
 #[cfg(test)]
 mod tests;
 mod words;
+mod work;
 
 pub use cells::{Blocks, Cells, MAX_CELLS};
 pub use lives::{judge, judge_block_lives, judge_blocks, judge_lives};
+pub use load::{LoadPart, Part, judge_beside_load};
 pub use restarts::unmarked_restarts;
 pub use rules::{RULES, Rule};
+pub use work::Work;
 
 use serde::Serialize;
 use std::fmt;
@@ -159,6 +163,8 @@ pub struct Judgement {
     pub too_early: Option<TooEarly>,
     /// What would change the verdict, in words; `None` for a leak.
     pub would_change: Option<String>,
+    /// What the load of the machine explains of it, where it explains any.
+    pub load: Option<LoadPart>,
     /// The rules that were tried, in order.
     pub evidence: Vec<Evidence>,
 }
@@ -210,6 +216,7 @@ impl Judgement {
             smallest_growth: 0.0,
             too_early: None,
             would_change: None,
+            load: None,
             evidence,
         }
     }

@@ -123,6 +123,20 @@ rules! {
         "What drop-caches gave back to this share was cache; a leak in the rest shows as growth of what later probes leave.";
     REFILL = 1.0, "refill",
         "Growth after drop-caches counts from this multiple of what it took on: less may be what fills again.";
+    LOAD_STRETCHES = 16.0, "load_stretches",
+        "Fewer stretches beside the load leave too few changes to tell company from chance.";
+    FOLLOWS = 0.7, "follows_load",
+        "Half of the variance about a line: the load is the main reason why it moves, and their trends play no part in it.";
+    FOLLOWS_BY_CHANCE = 0.01, "follows_by_chance",
+        "One series in a hundred that has nothing to do with any load may seem to follow one; what else is asked lets next to none of them pass.";
+    COMES_DOWN = 0.5, "comes_down",
+        "What follows a load comes down with it, some of it later; what leaks for each piece of work never does.";
+    BESIDE_LOAD = 0.5, "beside_load",
+        "Where half of the growth may be left beside the load it is not told from a leak, and the series is a suspect.";
+    LOAD_SHARE = 0.05, "load_share",
+        "Growth beside the load has to reach this share of the load's; less is how closely memory follows in a straight line.";
+    PER_WORK = 0.5, "per_work",
+        "From half of the growth on the work is what makes it.";
 }
 
 #[cfg(test)]
