@@ -6,7 +6,8 @@ use memsoak_schema::Trend;
 
 use super::attribution::Attribution;
 use super::joining::{
-    Groups, drop_own, fold_mounts, fold_names, fold_totals, join_bookkeeping, join_same_numbers, join_suspects,
+    Groups, drop_own, fold_mounts, fold_names, fold_totals, join_bookkeeping, join_same_numbers,
+    join_suspects,
 };
 use super::search::{counted_totals, maker_of, suspects_of};
 use super::sites::allocated_by;

@@ -28,6 +28,10 @@ pub(crate) const fn of_shape(name: &'static str, shape: Shape) -> Spec {
     }
 }
 
+/// Pid of the recorder.
+#[allow(dead_code, reason = "not every test has processes")]
+pub(crate) const RECORDER: u32 = 77;
+
 /// Length of a tick.
 const TICK_US: i64 = 10_000_000;
 
@@ -42,6 +46,7 @@ pub(crate) fn analysed(
     let mut writer = Writer::open_for_import(path).unwrap();
     let run = RunInfo {
         program: "test".to_owned(),
+        pid: RECORDER,
         interval_us: TICK_US,
         settings: "{}".to_owned(),
         labels: "{}".to_owned(),
