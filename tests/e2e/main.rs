@@ -17,6 +17,7 @@ mod faults;
 mod findings;
 mod full_disk;
 mod import;
+mod in_memory;
 mod kills;
 mod leak_lab;
 mod live;
