@@ -247,11 +247,7 @@ mod tests {
             memsoak_schema::mark(&self.db, &self.boot_id, boottime_us(), "meanwhile")
                 .expect("the file is free while sources are read");
             rows.scalar(b"MemFree", 1_u64);
-            Outcome {
-                status: Status::Ok,
-                reason: None,
-                bytes: 0,
-            }
+            Outcome::obtained(None, 0)
         }
     }
 
@@ -263,11 +259,7 @@ mod tests {
             let _ = moment.root.open_file("proc/meminfo");
             let _ = self.0.recv();
             rows.scalar(b"MemFree", 1_u64);
-            Outcome {
-                status: Status::Ok,
-                reason: None,
-                bytes: 0,
-            }
+            Outcome::obtained(None, 0)
         }
     }
 

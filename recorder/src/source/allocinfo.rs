@@ -4,9 +4,10 @@
 
 use std::collections::HashMap;
 
-use memsoak_schema::{Issue, Label, MetricSpec, Rows, Shape, Spec, Status, Trend, Unit, Value};
+use memsoak_schema::{Issue, Label, MetricSpec, Rows, Shape, Spec, Trend, Unit, Value};
+use rustix::io::Errno;
 
-use super::files::{HeldFile, outcome_of};
+use super::files::{self, HeldFile, outcome_of};
 use super::follow::{Follow, Held, MUCH_BYTES};
 use super::text::{Issues, MALFORMED, fnv, lines, parse_u64, words};
 use super::{Moment, Outcome, Sampler, Setup};
@@ -158,14 +159,8 @@ impl Sampler for Allocinfo {
         let mut issues = Issues::default();
         let sites = sites(text, &mut issues);
         if sites.is_empty() {
-            return Outcome {
-                status: Status::Unavailable,
-                reason: Some(format!(
-                    "{path}: switched off in this kernel (needs {})",
-                    SPEC.needs
-                )),
-                bytes,
-            };
+            let off = files::explain(Errno::OPNOTSUPP, path, SPEC.needs);
+            return Outcome::nothing(off).having_read(bytes);
         }
         let held: Vec<Held> = sites.iter().map(|site| (site.id(), site.bytes)).collect();
         self.follow.see(&held);
@@ -190,6 +185,8 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
     use std::path::Path;
+
+    use memsoak_schema::Status;
 
     use super::super::fixtures::{MadeUp, capture, clean, values};
     use super::super::recorder::Figures;

@@ -225,14 +225,9 @@ impl Sampler for Cgroups {
     fn sample(&mut self, moment: &Moment<'_>, rows: &mut Rows) -> Outcome {
         self.bytes = 0;
         let Some((top, version)) = hierarchy(moment.root) else {
-            return Outcome {
-                status: Status::Unavailable,
-                reason: Some(format!(
-                    "sys/fs/cgroup: no memory controller (needs {})",
-                    SPEC.needs
-                )),
-                bytes: 0,
-            };
+            let needs = SPEC.needs;
+            let reason = format!("sys/fs/cgroup: no memory controller (needs {needs})");
+            return Outcome::nothing((Status::Unavailable, reason));
         };
         let in_full = moment.full || self.samples.is_multiple_of(FULL_EVERY);
         self.samples = self.samples.wrapping_add(1);
@@ -300,14 +295,7 @@ impl Sampler for Cgroups {
         if denied {
             reason.get_or_insert_with(|| "some groups: permission denied".to_owned());
         }
-        Outcome {
-            status: match reason {
-                Some(_) => Status::Partial,
-                None => Status::Ok,
-            },
-            reason,
-            bytes: self.bytes,
-        }
+        Outcome::obtained(reason, self.bytes)
     }
 }
 

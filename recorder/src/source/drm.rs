@@ -171,19 +171,11 @@ impl Sampler for Drm {
     fn sample(&mut self, moment: &Moment<'_>, rows: &mut Rows) -> Outcome {
         let root = moment.root;
         if !has_device(root) {
-            return Outcome {
-                status: Status::Unavailable,
-                reason: Some("dev/dri and dev/accel: no such device on this machine".to_owned()),
-                bytes: 0,
-            };
+            let reason = "dev/dri and dev/accel: no such device on this machine".to_owned();
+            return Outcome::nothing((Status::Unavailable, reason));
         }
         if let Err(error) = self.turn.list(root) {
-            let (status, reason) = files::explain(error, "proc", "a mounted /proc");
-            return Outcome {
-                status,
-                reason: Some(reason),
-                bytes: 0,
-            };
+            return files::no_processes(error);
         }
         let known = &self.turn.known;
         self.holders.retain(|pid| known.contains_key(pid));
@@ -209,16 +201,8 @@ impl Sampler for Drm {
             }
         }
         put(holders.into_values().collect(), rows);
-        let reason =
-            denied.then(|| "some processes: permission denied (needs CAP_SYS_PTRACE)".to_owned());
-        Outcome {
-            status: match reason {
-                Some(_) => Status::Partial,
-                None => Status::Ok,
-            },
-            reason,
-            bytes,
-        }
+        let reason = denied.then(|| files::SOME_DENIED.to_owned());
+        Outcome::obtained(reason, bytes)
     }
 }
 

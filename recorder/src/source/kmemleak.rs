@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use memsoak_schema::{Happening, Issue, Label, MetricSpec, Rows, Shape, Spec, Status, Unit, Value};
+use memsoak_schema::{Happening, Issue, Label, MetricSpec, Rows, Shape, Spec, Unit, Value};
 use rustix::io::Errno;
 
 use super::stack::Stack;
@@ -283,14 +283,7 @@ impl Sampler for Kmemleak {
             .and_then(|file| read_beginning(&file, &mut self.text));
         match read {
             Ok(is_cut) => self.is_cut = is_cut,
-            Err(error) => {
-                let (status, reason) = files::explain(error, path, SPEC.needs);
-                return Outcome {
-                    status,
-                    reason: Some(reason),
-                    bytes: 0,
-                };
-            }
+            Err(error) => return Outcome::nothing(files::explain(error, path, SPEC.needs)),
         }
         let report = fnv(&[&self.text]);
         if self.parsed != Some(report) {
@@ -308,14 +301,7 @@ impl Sampler for Kmemleak {
         } else {
             self.issue.clone()
         };
-        Outcome {
-            status: match reason {
-                Some(_) => Status::Partial,
-                None => Status::Ok,
-            },
-            reason,
-            bytes: self.text.len() as u64,
-        }
+        Outcome::obtained(reason, self.text.len() as u64)
     }
 }
 
@@ -375,6 +361,8 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
     use std::path::Path;
+
+    use memsoak_schema::Status;
 
     use super::super::fixtures::{MadeUp, capture, clean};
     use super::super::recorder::Figures;

@@ -4,7 +4,7 @@
 
 use std::os::fd::OwnedFd;
 
-use memsoak_schema::{MetricSpec, Rows, Shape, Spec, Status, Unit};
+use memsoak_schema::{MetricSpec, Rows, Shape, Spec, Unit};
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
@@ -81,28 +81,14 @@ impl Sampler for Kmsg {
                 self.held = Some(fd);
                 bytes
             }
-            Err(error) => {
-                let (status, reason) = files::explain(error, path, SPEC.needs);
-                return Outcome {
-                    status,
-                    reason: Some(reason),
-                    bytes: 0,
-                };
-            }
+            Err(error) => return Outcome::nothing(files::explain(error, path, SPEC.needs)),
         };
         rows.scalar(b"records", self.records);
         rows.scalar(b"lost_records", self.lost);
         rows.scalar(b"reports", self.reports);
         let reason = (self.lost > lost)
             .then(|| "the kernel overwrote records before they were read".to_owned());
-        Outcome {
-            status: match reason {
-                Some(_) => Status::Partial,
-                None => Status::Ok,
-            },
-            reason,
-            bytes,
-        }
+        Outcome::obtained(reason, bytes)
     }
 }
 
@@ -234,7 +220,7 @@ mod tests {
     use std::io::Write as _;
     use std::path::Path;
 
-    use memsoak_schema::{Happening, Value};
+    use memsoak_schema::{Happening, Status, Value};
 
     use super::super::recorder::Figures;
     use super::*;

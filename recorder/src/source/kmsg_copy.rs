@@ -5,7 +5,7 @@
 
 #![deny(clippy::indexing_slicing)]
 
-use memsoak_schema::{Rows, Status};
+use memsoak_schema::Rows;
 use rustix::io::Errno;
 
 use super::captured::{Captured, Kept};
@@ -90,14 +90,7 @@ impl Sampler for Copied {
         let path = "dev/kmsg";
         let log = match read_log(moment.root, path) {
             Ok(log) => log,
-            Err(error) => {
-                let (status, reason) = files::explain(error, path, SPEC.needs);
-                return Outcome {
-                    status,
-                    reason: Some(reason),
-                    bytes: 0,
-                };
-            }
+            Err(error) => return Outcome::nothing(files::explain(error, path, SPEC.needs)),
         };
         let lost = self.lost;
         for (_, record) in records(&log) {
@@ -124,14 +117,7 @@ impl Sampler for Copied {
         rows.scalar(b"reports", self.reports);
         let reason = (self.lost > lost)
             .then(|| "the kernel overwrote records between two captures".to_owned());
-        Outcome {
-            status: match reason {
-                Some(_) => Status::Partial,
-                None => Status::Ok,
-            },
-            reason,
-            bytes: log.len() as u64,
-        }
+        Outcome::obtained(reason, log.len() as u64)
     }
 }
 
@@ -142,7 +128,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use memsoak_schema::Value;
+    use memsoak_schema::{Status, Value};
 
     use super::super::recorder::Figures;
     use super::*;

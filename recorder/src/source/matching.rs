@@ -9,7 +9,7 @@
 use memsoak_schema::{Issue, Rows, Spec, Status, Value};
 use rustix::io::Errno;
 
-use super::files::explain;
+use super::files::{explain, reason_of};
 use super::text::{Issues, MALFORMED, lines, parse_i64, parse_u64};
 use super::{Moment, Outcome, Sampler};
 use crate::root::{Root, read_opened};
@@ -168,11 +168,7 @@ impl Sampler for Matching {
             let (status, reason, _) = refusals
                 .next()
                 .unwrap_or_else(|| (Status::Failed, "nothing to read".to_owned(), true));
-            return Outcome {
-                status,
-                reason: Some(reason),
-                bytes: 0,
-            };
+            return Outcome::nothing((status, reason));
         }
         let refused = refusals.find(|(.., matters)| *matters);
         let mut reason = refused.map(|(_, reason, _)| reason);
@@ -182,20 +178,10 @@ impl Sampler for Matching {
         let issues = (self.parse)(&read.texts, rows);
         if let Some((at, first)) = issues.first() {
             let path = read.texts.get(*at).map_or(&b""[..], |text| &text.path);
-            reason = Some(match issues.len() {
-                1 => format!("{}: {first}", path.escape_ascii()),
-                n => format!("{}: {first} and {} more", path.escape_ascii(), n - 1),
-            });
+            reason = Some(reason_of(&path.escape_ascii(), first, issues.len()));
         }
-        Outcome {
-            status: match (&reason, rows.is_empty()) {
-                (None, _) => Status::Ok,
-                (Some(_), true) => Status::Failed,
-                (Some(_), false) => Status::Partial,
-            },
-            reason,
-            bytes: read.texts.iter().map(|text| text.bytes.len() as u64).sum(),
-        }
+        let bytes = read.texts.iter().map(|text| text.bytes.len() as u64).sum();
+        Outcome::of_rows(reason, rows, bytes)
     }
 }
 

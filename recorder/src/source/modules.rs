@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use memsoak_schema::{Happening, Issue, Label, MetricSpec, Rows, Shape, Spec, Status, Unit, Value};
+use memsoak_schema::{Happening, Issue, Label, MetricSpec, Rows, Shape, Spec, Unit, Value};
 
 use super::files::HeldFile;
 use super::text::{DUPLICATE, Issues, MALFORMED, Seen, lines, parse_u64, words};
@@ -57,14 +57,7 @@ impl Sampler for Modules {
         if reason.is_none() {
             self.tell_changes(rows);
         }
-        Outcome {
-            status: match reason {
-                Some(_) => Status::Partial,
-                None => Status::Ok,
-            },
-            reason,
-            bytes: self.file.text.len() as u64,
-        }
+        Outcome::obtained(reason, self.file.text.len() as u64)
     }
 }
 
@@ -148,6 +141,8 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
     use std::path::Path;
+
+    use memsoak_schema::Status;
 
     use super::super::fixtures::{capture, clean, values};
     use super::super::recorder::Figures;

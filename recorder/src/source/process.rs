@@ -17,14 +17,14 @@ use std::io::Write;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 
-use memsoak_schema::{Label, MetricSpec, Rows, Shape, Spec, Status, Trend, Unit, Value};
+use memsoak_schema::{Label, MetricSpec, Rows, Shape, Spec, Trend, Unit, Value};
 use rustix::fs::RawDir;
 use rustix::io::Errno;
 
 use super::captured::{Captured, Kept};
 use super::process_fds::Newest;
 use super::process_text::{self, Statm};
-use super::{Moment, Outcome, Sampler, Setup};
+use super::{Moment, Outcome, Sampler, Setup, files};
 use crate::root::{Root, read_whole};
 
 /// The description of the source.
@@ -165,12 +165,7 @@ impl Sampler for Processes {
             }
         }
         if list && let Err(error) = self.list(root, &mut changed, &mut gone) {
-            let (status, reason) = super::files::explain(error, "proc", "a mounted /proc");
-            return Outcome {
-                status,
-                reason: Some(reason),
-                bytes: self.bytes,
-            };
+            return files::no_processes(error).having_read(self.bytes);
         }
         changed.sort_unstable();
         self.take_turn(&mut changed);
@@ -196,19 +191,11 @@ impl Sampler for Processes {
         for key in &gone {
             rows.gone(key);
         }
-        let (status, reason) = match self.left_out.as_slice() {
-            [] => (Status::Ok, None),
-            left_out => {
-                let pids: Vec<_> = left_out.iter().map(u32::to_string).collect();
-                let text = format!("the files of {} block: left out", pids.join(", "));
-                (Status::Partial, Some(text))
-            }
-        };
-        Outcome {
-            status,
-            reason,
-            bytes: self.bytes,
-        }
+        let reason = (!self.left_out.is_empty()).then(|| {
+            let pids: Vec<_> = self.left_out.iter().map(u32::to_string).collect();
+            format!("the files of {} block: left out", pids.join(", "))
+        });
+        Outcome::obtained(reason, self.bytes)
     }
 
     fn leave_out(&mut self, blocking: &[&str]) -> bool {
@@ -567,6 +554,8 @@ mod tests {
 
     use std::fs;
     use std::path::Path;
+
+    use memsoak_schema::Status;
 
     use super::super::recorder::Figures;
     use super::*;

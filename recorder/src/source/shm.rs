@@ -11,7 +11,7 @@ use std::io::Write;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
-use memsoak_schema::{Label, MetricSpec, Rows, Shape, Spec, Status, Trend, Unit, Value};
+use memsoak_schema::{Label, MetricSpec, Rows, Shape, Spec, Trend, Unit, Value};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 
@@ -139,14 +139,7 @@ impl Sampler for Shm {
     fn sample(&mut self, moment: &Moment<'_>, rows: &mut Rows) -> Outcome {
         let pids = match pids(moment.root) {
             Ok(pids) => pids,
-            Err(error) => {
-                let (status, reason) = files::explain(error, "proc", "a mounted /proc");
-                return Outcome {
-                    status,
-                    reason: Some(reason),
-                    bytes: 0,
-                };
-            }
+            Err(error) => return files::no_processes(error),
         };
         self.holders
             .retain(|pid, _| pids.binary_search(pid).is_ok());
@@ -158,14 +151,7 @@ impl Sampler for Shm {
             self.walk(moment.root, &pids);
         }
         put(&self.holders, rows);
-        Outcome {
-            status: match self.reason {
-                Some(_) => Status::Partial,
-                None => Status::Ok,
-            },
-            reason: self.reason.map(str::to_owned),
-            bytes: 0,
-        }
+        Outcome::obtained(self.reason.map(str::to_owned), 0)
     }
 }
 
@@ -436,6 +422,8 @@ mod tests {
 
     use std::fs::File;
     use std::path::Path;
+
+    use memsoak_schema::Status;
 
     use super::super::fixtures::values;
     use super::super::recorder::Figures;

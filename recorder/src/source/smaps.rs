@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use memsoak_schema::{Label, MetricSpec, Rows, Shape, Spec, Status, Unit, Value};
+use memsoak_schema::{Label, MetricSpec, Rows, Shape, Spec, Unit, Value};
 use rustix::io::Errno;
 
 use super::smaps_text::{Folder, Mappings};
-use super::turn::{Cost, Credit, Look, Turn, thread_us};
+use super::turn::{Cost, Credit, Look, TAKES_TOO_LONG, Turn, thread_us};
 use super::{Moment, Outcome, Sampler, Setup, files};
 use crate::root::Root;
 
@@ -106,14 +106,7 @@ impl Sampler for Smaps {
         let root = moment.root;
         let ended = match self.turn.list(root) {
             Ok(ended) => ended,
-            Err(error) => {
-                let (status, reason) = files::explain(error, "proc", "a mounted /proc");
-                return Outcome {
-                    status,
-                    reason: Some(reason),
-                    bytes: 0,
-                };
-            }
+            Err(error) => return files::no_processes(error),
         };
         self.samples += 1;
         self.credit.earn(SAMPLE_US);
@@ -325,38 +318,19 @@ fn put(read: &HashMap<u32, Process>, rows: &mut Rows) {
 }
 
 fn outcome(refusal: Option<Refusal>, is_left_out: bool, nothing: bool, bytes: u64) -> Outcome {
-    let (status, reason) = match refusal {
-        Some(Refusal::Absent) if nothing => {
-            files::explain(Errno::NOENT, "proc/PID/smaps", SPEC.needs)
-        }
-        Some(Refusal::Denied) if nothing => {
-            files::explain(Errno::ACCESS, "proc/PID/smaps", SPEC.needs)
-        }
-        Some(Refusal::Denied) => (
-            Status::Partial,
-            "some processes: permission denied (needs CAP_SYS_PTRACE)".to_owned(),
-        ),
-        Some(Refusal::TooMany) => (
-            Status::Partial,
-            "a process with more than 16,384 mappings is left out".to_owned(),
-        ),
-        _ if is_left_out => (
-            Status::Partial,
-            "a process is left out whose read would take over 16 ms".to_owned(),
-        ),
-        _ => {
-            return Outcome {
-                status: Status::Ok,
-                reason: None,
-                bytes,
-            };
-        }
+    let refused = |error| {
+        let why = files::explain(error, "proc/PID/smaps", SPEC.needs);
+        Outcome::nothing(why).having_read(bytes)
     };
-    Outcome {
-        status,
-        reason: Some(reason),
-        bytes,
-    }
+    let reason = match refusal {
+        Some(Refusal::Absent) if nothing => return refused(Errno::NOENT),
+        Some(Refusal::Denied) if nothing => return refused(Errno::ACCESS),
+        Some(Refusal::Denied) => Some(files::SOME_DENIED),
+        Some(Refusal::TooMany) => Some("a process with more than 16,384 mappings is left out"),
+        _ if is_left_out => Some(TAKES_TOO_LONG),
+        _ => None,
+    };
+    Outcome::obtained(reason.map(str::to_owned), bytes)
 }
 
 #[cfg(test)]
@@ -369,6 +343,8 @@ mod tests {
 
     use std::fmt::Write;
     use std::path::Path;
+
+    use memsoak_schema::Status;
 
     use super::super::fixtures::{MadeUp, values as row_values};
     use super::super::recorder;

@@ -4,11 +4,11 @@
 
 use std::collections::HashMap;
 
-use memsoak_schema::{Label, MetricSpec, Rows, Shape, Spec, Status, Unit, Value};
+use memsoak_schema::{Label, MetricSpec, Rows, Shape, Spec, Unit, Value};
 use rustix::io::Errno;
 
 use super::smaps_text::{Figures, parse_rollup};
-use super::turn::{Cost, Credit, Look, Turn, thread_us};
+use super::turn::{Cost, Credit, Look, TAKES_TOO_LONG, Turn, thread_us};
 use super::{Moment, Outcome, Sampler, Setup, files};
 use crate::root::read_whole;
 
@@ -95,14 +95,7 @@ impl Sampler for Rollup {
         let mut gone = Vec::new();
         match self.turn.list(moment.root) {
             Ok(ended) => ended.iter().for_each(|pid| self.forget(*pid, &mut gone)),
-            Err(error) => {
-                let (status, reason) = files::explain(error, "proc", "a mounted /proc");
-                return Outcome {
-                    status,
-                    reason: Some(reason),
-                    bytes: 0,
-                };
-            }
+            Err(error) => return files::no_processes(error),
         }
         self.samples += 1;
         let began = thread_us();
@@ -246,28 +239,22 @@ fn values(figures: &Figures) -> [Value; COLUMNS] {
 }
 
 fn outcome(trouble: &Trouble, nothing: bool, bytes: u64) -> Outcome {
-    let (status, reason) = if nothing && trouble.absent {
-        files::explain(Errno::NOENT, "proc/PID/smaps_rollup", SPEC.needs)
-    } else if nothing && trouble.denied {
-        files::explain(Errno::ACCESS, "proc/PID/smaps_rollup", SPEC.needs)
-    } else if trouble.denied {
-        let reason = "some processes: permission denied (needs CAP_SYS_PTRACE)";
-        (Status::Partial, reason.to_owned())
-    } else if trouble.too_large {
-        let reason = "a process is left out whose read would take over 16 ms";
-        (Status::Partial, reason.to_owned())
-    } else {
-        return Outcome {
-            status: Status::Ok,
-            reason: None,
-            bytes,
-        };
+    let refused = |error| {
+        let why = files::explain(error, "proc/PID/smaps_rollup", SPEC.needs);
+        Outcome::nothing(why).having_read(bytes)
     };
-    Outcome {
-        status,
-        reason: Some(reason),
-        bytes,
-    }
+    let reason = if nothing && trouble.absent {
+        return refused(Errno::NOENT);
+    } else if nothing && trouble.denied {
+        return refused(Errno::ACCESS);
+    } else if trouble.denied {
+        Some(files::SOME_DENIED)
+    } else if trouble.too_large {
+        Some(TAKES_TOO_LONG)
+    } else {
+        None
+    };
+    Outcome::obtained(reason.map(str::to_owned), bytes)
 }
 
 #[cfg(test)]
@@ -279,6 +266,8 @@ mod tests {
     )]
 
     use std::path::Path;
+
+    use memsoak_schema::Status;
 
     use super::super::fixtures::{MadeUp, values as row_values};
     use super::super::recorder;

@@ -25,6 +25,8 @@ const US_PER_MIB: f64 = 15.0;
 /// A read may take this long: a process waits for it where it maps or unmaps, and a sixtieth of a
 /// second is what nobody notices.
 const LONGEST_US: f64 = 16_000.0;
+/// Why a process is not read whose read would take longer.
+pub(super) const TAKES_TOO_LONG: &str = "a process is left out whose read would take over 16 ms";
 /// From this size on a read tells what a MiB costs, and not what a process costs.
 const TELLING_MIB: f64 = 16.0;
 
