@@ -266,17 +266,8 @@ mod tests {
     /// Every second, in a folder that must outlive the recorder.
     fn every_second(dir: &tempfile::TempDir) -> (Options, Recorder) {
         let options = Options {
-            db: dir.path().join("soak.db"),
             interval: Duration::from_secs(1),
-            duration: None,
-            every: Vec::new(),
-            without: Vec::new(),
-            root: PathBuf::from("/"),
-            labels: Vec::new(),
-            cpu_budget: 0.01,
-            probes: Vec::new(),
-            min_free: None,
-            max_size: None,
+            ..Options::for_probe(&dir.path().join("soak.db"))
         };
         let root = Root::open(&options.root).expect("a running machine has a root");
         let recorder = Recorder::start(&options, root).expect("a new file");

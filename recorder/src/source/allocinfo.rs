@@ -184,12 +184,10 @@ impl Sampler for Allocinfo {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
-    use std::path::Path;
-
     use memsoak_schema::Status;
 
-    use super::super::fixtures::{MadeUp, capture, clean, values};
-    use super::super::recorder::Figures;
+    use super::super::fixtures::{capture, clean, values};
+    use super::super::made_up::{MadeUp, SETUP};
     use super::*;
 
     fn sum(rows: &Rows) -> [i64; 2] {
@@ -236,24 +234,10 @@ mod tests {
     #[test]
     fn rows_are_bounded_and_nothing_is_lost() {
         let machine = MadeUp::new();
-        let root = machine.root();
-        let mut sampler = sampler(&Setup {
-            interval_us: 1,
-            held_processes: 0,
-            recorded_until_us: None,
-        });
+        let mut sampler = sampler(&SETUP);
         let mut seen = |text: &[u8]| {
-            machine.file("proc/allocinfo", std::str::from_utf8(text).unwrap());
-            let mut rows = Rows::default();
-            let outcome = sampler.sample(
-                &Moment {
-                    root: &root,
-                    full: false,
-                    db: Path::new("soak.db"),
-                    own: &Figures::default(),
-                },
-                &mut rows,
-            );
+            machine.file("proc/allocinfo", text);
+            let (rows, outcome) = machine.sample(sampler.as_mut(), false);
             assert_eq!(outcome.status, Status::Ok);
             assert_eq!(sum(&rows), sum(&clean(parse, text)));
             rows

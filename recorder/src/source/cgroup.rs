@@ -389,7 +389,7 @@ mod tests {
     use std::fs;
     use std::path::{Path, PathBuf};
 
-    use super::super::recorder::Figures;
+    use super::super::made_up::{MadeUp, sampled};
     use super::*;
 
     fn fixture(name: &str) -> PathBuf {
@@ -399,17 +399,7 @@ mod tests {
     }
 
     fn sample(cgroups: &mut Cgroups, root: &Path) -> (Outcome, Vec<(String, Vec<Value>)>) {
-        let root = Root::open(root).unwrap();
-        let mut rows = Rows::default();
-        let outcome = cgroups.sample(
-            &Moment {
-                root: &root,
-                full: false,
-                db: Path::new("soak.db"),
-                own: &Figures::default(),
-            },
-            &mut rows,
-        );
+        let (rows, outcome) = sampled(cgroups, &Root::open(root).unwrap(), false);
         let seen = rows.iter().map(|row| {
             let name = String::from_utf8_lossy(row.name()).into_owned();
             (name, row.values().to_vec())
@@ -501,40 +491,33 @@ mod tests {
 
     #[test]
     fn beside_v1_a_v2_without_the_controller_is_passed_over() {
-        let dir = tempfile::tempdir().unwrap();
-        copy(&fixture("v1-6.1-x86_64"), dir.path());
-        let unified = dir.path().join("sys/fs/cgroup/unified");
-        fs::create_dir_all(unified.join("user.slice")).unwrap();
-        fs::write(unified.join("cgroup.controllers"), "hugetlb\n").unwrap();
-        assert_eq!(only_group(dir.path()), v1_group());
+        let machine = MadeUp::new();
+        copy(&fixture("v1-6.1-x86_64"), machine.path());
+        machine.folder("sys/fs/cgroup/unified/user.slice");
+        machine.file("sys/fs/cgroup/unified/cgroup.controllers", "hugetlb\n");
+        assert_eq!(only_group(machine.path()), v1_group());
     }
 
     /// A made-up v2 hierarchy.
-    fn group(root: &Path, path: &str, current: &str, anon: &str) {
-        let folder = root.join("sys/fs/cgroup").join(path);
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(
-            root.join("sys/fs/cgroup/cgroup.controllers"),
-            "cpu memory\n",
-        )
-        .unwrap();
-        fs::write(folder.join("memory.current"), current).unwrap();
-        fs::write(folder.join("memory.stat"), anon).unwrap();
+    fn group(machine: &MadeUp, path: &str, current: &str, anon: &str) {
+        machine.file("sys/fs/cgroup/cgroup.controllers", "cpu memory\n");
+        machine.file(&format!("sys/fs/cgroup/{path}/memory.current"), current);
+        machine.file(&format!("sys/fs/cgroup/{path}/memory.stat"), anon);
     }
 
     #[test]
     fn groups_in_groups_are_read_and_those_without_the_controller_not() {
-        let dir = tempfile::tempdir().unwrap();
-        group(dir.path(), "a.slice", "8192\n", "anon 4096\n");
+        let machine = MadeUp::new();
+        group(&machine, "a.slice", "8192\n", "anon 4096\n");
         group(
-            dir.path(),
+            &machine,
             "a.slice/b c.scope",
             "max\n",
             "anon 18446744073709551615\nanon",
         );
-        fs::create_dir_all(dir.path().join("sys/fs/cgroup/z/deeper")).unwrap();
+        machine.folder("sys/fs/cgroup/z/deeper");
         let mut cgroups = Cgroups::default();
-        let (outcome, groups) = sample(&mut cgroups, dir.path());
+        let (outcome, groups) = sample(&mut cgroups, machine.path());
         assert_eq!(outcome.status, Status::Ok);
         let brief = |groups: &[(String, Vec<Value>)]| -> Vec<_> {
             let of = |(name, values): &(String, Vec<Value>)| {
@@ -564,19 +547,19 @@ mod tests {
         );
 
         // What it uses stays the same: the rest is from before, but not for long.
-        group(dir.path(), "a.slice", "8192\n", "anon 5000\n");
+        group(&machine, "a.slice", "8192\n", "anon 5000\n");
         for at in 1..FULL_EVERY {
-            let (_, groups) = sample(&mut cgroups, dir.path());
+            let (_, groups) = sample(&mut cgroups, machine.path());
             let anon = groups.first().and_then(|group| group.1.get(4).copied());
             assert_eq!(anon, Some(Value::Int(4096)), "{at}");
         }
-        let (_, groups) = sample(&mut cgroups, dir.path());
+        let (_, groups) = sample(&mut cgroups, machine.path());
         assert_eq!(
             brief(&groups).first().map(|g| g.2),
             Some(Some(Value::Int(5000)))
         );
-        group(dir.path(), "a.slice", "9000\n", "anon 6000\n");
-        let (_, groups) = sample(&mut cgroups, dir.path());
+        group(&machine, "a.slice", "9000\n", "anon 6000\n");
+        let (_, groups) = sample(&mut cgroups, machine.path());
         assert_eq!(
             brief(&groups).first().map(|g| g.2),
             Some(Some(Value::Int(6000)))
@@ -585,10 +568,10 @@ mod tests {
 
     #[test]
     fn what_a_group_may_have_and_how_often_it_came_to_that_is_read() {
-        let dir = tempfile::tempdir().unwrap();
-        group(dir.path(), "a.slice", "8192\n", "anon 4096\n");
+        let machine = MadeUp::new();
+        group(&machine, "a.slice", "8192\n", "anon 4096\n");
         let write = |file: &str, text: &str| {
-            fs::write(dir.path().join("sys/fs/cgroup/a.slice").join(file), text).unwrap();
+            machine.file(&format!("sys/fs/cgroup/a.slice/{file}"), text);
         };
         write("memory.max", "12288\n");
         write("memory.high", "10000\n");
@@ -597,7 +580,7 @@ mod tests {
             "memory.events",
             "low 1\nhigh 2\nmax 3\noom 4\noom_kill 5\noom_group_kill 6\n",
         );
-        let (_, groups) = sample(&mut Cgroups::default(), dir.path());
+        let (_, groups) = sample(&mut Cgroups::default(), machine.path());
         let values = &groups.first().unwrap().1;
         let at = |name: &str| {
             let place = SPEC.metrics().iter().position(|m| m.name == name).unwrap();
@@ -618,14 +601,14 @@ mod tests {
 
     #[test]
     fn when_the_time_is_up_groups_are_as_they_were_and_new_ones_wait() {
-        let dir = tempfile::tempdir().unwrap();
-        group(dir.path(), "a.slice", "8192\n", "anon 4096\n");
+        let machine = MadeUp::new();
+        group(&machine, "a.slice", "8192\n", "anon 4096\n");
         let mut cgroups = Cgroups::default();
-        sample(&mut cgroups, dir.path());
+        sample(&mut cgroups, machine.path());
         cgroups.longest = Duration::ZERO;
-        group(dir.path(), "a.slice", "9000\n", "anon 5000\n");
-        group(dir.path(), "b.slice", "100\n", "anon 1\n");
-        let (outcome, groups) = sample(&mut cgroups, dir.path());
+        group(&machine, "a.slice", "9000\n", "anon 5000\n");
+        group(&machine, "b.slice", "100\n", "anon 1\n");
+        let (outcome, groups) = sample(&mut cgroups, machine.path());
         assert_eq!(outcome.status, Status::Partial);
         let [(name, values)] = groups.as_slice() else {
             panic!("{groups:?}");
@@ -635,14 +618,14 @@ mod tests {
             ("/a.slice", Value::Int(8192))
         );
         cgroups.longest = LONGEST;
-        let (outcome, groups) = sample(&mut cgroups, dir.path());
+        let (outcome, groups) = sample(&mut cgroups, machine.path());
         assert_eq!((outcome.status, groups.len()), (Status::Ok, 2));
     }
 
     #[test]
     fn a_machine_without_the_controller_is_told_of() {
-        let dir = tempfile::tempdir().unwrap();
-        let (outcome, groups) = sample(&mut Cgroups::default(), dir.path());
+        let machine = MadeUp::new();
+        let (outcome, groups) = sample(&mut Cgroups::default(), machine.path());
         assert_eq!(outcome.status, Status::Unavailable);
         assert!(groups.is_empty());
         assert!(

@@ -358,10 +358,8 @@ mod tests {
         reason = "a test that fails may panic"
     )]
 
-    use std::path::Path;
-
-    use super::super::fixtures::{MadeUp, values};
-    use super::super::recorder::Figures;
+    use super::super::fixtures::values;
+    use super::super::made_up::MadeUp;
     use super::*;
 
     /// In the form of the example in proc_pid_fdinfo(5).
@@ -378,18 +376,7 @@ mod tests {
     }
 
     fn sample(drm: &mut Drm, machine: &MadeUp) -> (Rows, Outcome) {
-        let root = machine.root();
-        let mut rows = Rows::default();
-        let outcome = drm.sample(
-            &Moment {
-                root: &root,
-                full: false,
-                db: Path::new("soak.db"),
-                own: &Figures::default(),
-            },
-            &mut rows,
-        );
-        (rows, outcome)
+        machine.sample(drm, false)
     }
 
     #[test]
@@ -421,7 +408,7 @@ mod tests {
         }
         let open = |pid: u32, fd: u32, client: u64, kib: u64| {
             machine.link(&format!("proc/{pid}/fd/{fd}"), "/dev/dri/renderD128");
-            machine.file(&format!("proc/{pid}/fdinfo/{fd}"), &i915(client, kib));
+            machine.file(&format!("proc/{pid}/fdinfo/{fd}"), i915(client, kib));
         };
         open(7, 3, 1, 1000);
         open(7, 4, 1, 1000); // the same client by another descriptor

@@ -360,12 +360,10 @@ fn read_beginning(file: impl std::os::fd::AsFd, text: &mut Vec<u8>) -> Result<bo
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
-    use std::path::Path;
-
     use memsoak_schema::Status;
 
-    use super::super::fixtures::{MadeUp, capture, clean};
-    use super::super::recorder::Figures;
+    use super::super::fixtures::{capture, clean};
+    use super::super::made_up::MadeUp;
     use super::*;
 
     const FILE: &str = "sys/kernel/debug/kmemleak";
@@ -453,18 +451,10 @@ mod tests {
     #[test]
     fn a_new_stack_is_told_once_and_an_empty_report_is_no_error() {
         let machine = MadeUp::new();
-        let root = machine.root();
         let mut sampler = Kmemleak::default();
         let mut seen = |text: &[u8]| {
-            machine.file(FILE, std::str::from_utf8(text).unwrap());
-            let mut rows = Rows::default();
-            let moment = Moment {
-                root: &root,
-                full: false,
-                db: Path::new("soak.db"),
-                own: &Figures::default(),
-            };
-            let outcome = sampler.sample(&moment, &mut rows);
+            machine.file(FILE, text);
+            let (rows, outcome) = machine.sample(&mut sampler, false);
             assert_eq!((outcome.status, outcome.reason), (Status::Ok, None));
             (rows.len(), rows.happenings().0.len())
         };
@@ -490,16 +480,8 @@ mod tests {
         let machine = MadeUp::new();
         let object = "unreferenced object 0x1 (size 8):\n  comm \"a\", pid 1, jiffies 1200\n  \
             backtrace:\n    f+0x1/0x2\n";
-        machine.file(FILE, &object.repeat((5 << 20) / object.len()));
-        let root = machine.root();
-        let mut rows = Rows::default();
-        let moment = Moment {
-            root: &root,
-            full: false,
-            db: Path::new("soak.db"),
-            own: &Figures::default(),
-        };
-        let outcome = Kmemleak::default().sample(&moment, &mut rows);
+        machine.file(FILE, object.repeat((5 << 20) / object.len()));
+        let (rows, outcome) = machine.sample(&mut Kmemleak::default(), false);
         assert_eq!((rows.len(), outcome.status), (1, Status::Partial));
         assert!(outcome.reason.unwrap().contains("over 1 MiB"));
         assert!(all(&rows) > 10_000);

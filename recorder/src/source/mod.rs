@@ -52,6 +52,8 @@ pub mod zswap;
 #[cfg(test)]
 mod fixtures;
 mod follow;
+#[cfg(test)]
+mod made_up;
 mod stack;
 mod text;
 mod turn;

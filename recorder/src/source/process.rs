@@ -557,17 +557,15 @@ mod tests {
 
     use memsoak_schema::Status;
 
-    use super::super::recorder::Figures;
+    use super::super::made_up::{MadeUp, SETUP};
     use super::*;
 
-    /// A made-up /proc whose processes can be changed.
-    struct Proc(tempfile::TempDir);
+    /// A made-up machine with all files of its processes.
+    struct Proc(MadeUp);
 
     impl Proc {
         fn new() -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            fs::create_dir(dir.path().join("proc")).unwrap();
-            Self(dir)
+            Self(MadeUp::new())
         }
 
         fn path(&self) -> &Path {
@@ -575,35 +573,25 @@ mod tests {
         }
 
         fn put(&self, pid: u32, start: u64, comm: &str, anon_pages: u64) {
-            let dir = self.path().join(format!("proc/{pid}"));
-            fs::create_dir_all(dir.join("fd")).unwrap();
-            fs::write(dir.join("fd/0"), "").unwrap();
-            fs::write(dir.join("statm"), format!("500 {anon_pages} 0 1 0 40 0\n")).unwrap();
-            fs::write(
-                dir.join("stat"),
-                format!(
-                    "{pid} ({comm}) S 1 1 1 0 -1 4 7 0 3 0 5 6 0 0 20 0 2 0 {start} 2048000 9\n"
-                ),
-            )
-            .unwrap();
+            self.0.process(pid, start, comm, anon_pages);
+            self.0.file(&format!("proc/{pid}/fd/0"), "");
             let anon = anon_pages * 4;
-            fs::write(
-                dir.join("status"),
+            self.0.file(
+                &format!("proc/{pid}/status"),
                 format!(
                     "Name:\t{comm}\nState:\tS (sleeping)\nPPid:\t1\nUid:\t5\t5\t5\t5\nVmSize:\t2000 kB\n\
                      RssAnon:\t{anon} kB\nRssFile:\t0 kB\nRssShmem:\t0 kB\nVmPTE:\t44 kB\nVmSwap:\t0 kB\nThreads:\t2\n"
                 ),
-            )
-            .unwrap();
+            );
         }
 
         fn end(&self, pid: u32) {
-            fs::remove_dir_all(self.path().join(format!("proc/{pid}"))).unwrap();
+            self.0.end(pid);
         }
 
         fn last_pid(&self, pid: u32) {
             let text = format!("0.00 0.00 0.00 1/90 {pid}\n");
-            fs::write(self.path().join("proc/loadavg"), text).unwrap();
+            self.0.file("proc/loadavg", text);
         }
     }
 
@@ -611,17 +599,7 @@ mod tests {
     type Seen = (Vec<(String, String, Value)>, Vec<String>);
 
     fn sample(sampler: &mut dyn Sampler, proc: &Proc, full: bool) -> Seen {
-        let root = Root::open(proc.path()).unwrap();
-        let mut rows = Rows::default();
-        let outcome = sampler.sample(
-            &Moment {
-                root: &root,
-                full,
-                db: Path::new("soak.db"),
-                own: &Figures::default(),
-            },
-            &mut rows,
-        );
+        let (rows, outcome) = proc.0.sample(sampler, full);
         assert_eq!(outcome.status, Status::Ok);
         assert_eq!(rows.is_incremental(), !full);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -639,9 +617,8 @@ mod tests {
 
     fn setup(held_processes: usize) -> Setup {
         Setup {
-            interval_us: 1_000_000,
             held_processes,
-            recorded_until_us: None,
+            ..SETUP
         }
     }
 
@@ -763,16 +740,7 @@ mod tests {
         let mut sampler = sampler(&setup(10));
         assert!(!sampler.leave_out(&["proc"]), "nothing is left then");
         assert!(sampler.leave_out(&["proc/7/stat"]));
-        let root = Root::open(proc.path()).unwrap();
-        let own = Figures::default();
-        let moment = Moment {
-            root: &root,
-            full: true,
-            db: Path::new("soak.db"),
-            own: &own,
-        };
-        let mut rows = Rows::default();
-        let outcome = sampler.sample(&moment, &mut rows);
+        let (rows, outcome) = proc.0.sample(sampler.as_mut(), true);
         assert_eq!(outcome.status, Status::Partial);
         assert_eq!(
             outcome.reason.as_deref(),

@@ -426,7 +426,7 @@ mod tests {
     use memsoak_schema::Status;
 
     use super::super::fixtures::values;
-    use super::super::recorder::Figures;
+    use super::super::made_up::{MadeUp, sampled};
     use super::*;
 
     fn named(link: &str) -> Option<(Kind, String)> {
@@ -581,36 +581,21 @@ mod tests {
         assert_eq!(row.values(), [files, bytes, bytes, Value::Null]);
     }
 
-    /// A made-up machine whose process 7 holds a file on the real tmpfs.
-    fn machine(file: &Path) -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(dir.path().join("proc/7/fd")).unwrap();
-        std::os::unix::fs::symlink(file, dir.path().join("proc/7/fd/3")).unwrap();
-        let stat = "7 (a b) S 1 1 1 0 -1 4 7 0 3 0 5 6 0 0 20 0 2 0 100 2048000 9\n";
-        std::fs::write(dir.path().join("proc/7/stat"), stat).unwrap();
-        dir
-    }
-
     #[test]
     fn while_shmem_stays_the_last_walk_stands_and_what_ended_is_gone() {
         let file = Path::new("/dev/shm").join(format!("memsoak-walk-{}", std::process::id()));
         if std::fs::write(&file, [7; 4096]).is_err() {
             return; // no tmpfs for this user
         }
-        let dir = machine(&file);
-        let root = Root::open(dir.path()).unwrap();
+        // A process of a made-up machine holds a file on the real tmpfs.
+        let machine = MadeUp::new();
+        machine.process(7, 100, "a b", 9);
+        machine.link("proc/7/fd/3", file.to_str().unwrap());
         let mut shm = Shm::default();
         let mut held = |shmem_kib: u32, full: bool| {
             let meminfo = format!("MemTotal: 9 kB\nShmem:   {shmem_kib} kB\n");
-            std::fs::write(dir.path().join("proc/meminfo"), meminfo).unwrap();
-            let mut rows = Rows::default();
-            let moment = Moment {
-                root: &root,
-                full,
-                db: Path::new("soak.db"),
-                own: &Figures::default(),
-            };
-            let outcome = shm.sample(&moment, &mut rows);
+            machine.file("proc/meminfo", meminfo);
+            let (rows, outcome) = machine.sample(&mut shm, full);
             assert_eq!(outcome.status, Status::Ok, "{:?}", outcome.reason);
             rows.iter().next().map(|row| row.values()[1])
         };
@@ -626,7 +611,7 @@ mod tests {
             assert_eq!(held(1260, false), pages(3));
         }
         assert_eq!(held(1260, false), pages(4), "every fifth sample looks");
-        std::fs::remove_dir_all(dir.path().join("proc/7")).unwrap();
+        machine.end(7);
         assert_eq!(held(1260, false), None);
         std::fs::remove_file(&file).unwrap();
     }
@@ -634,16 +619,7 @@ mod tests {
     #[test]
     fn a_sample_of_the_running_machine_has_values() {
         let root = Root::open(Path::new("/")).unwrap();
-        let mut rows = Rows::default();
-        let outcome = Shm::default().sample(
-            &Moment {
-                root: &root,
-                full: true,
-                db: Path::new("soak.db"),
-                own: &Figures::default(),
-            },
-            &mut rows,
-        );
+        let (_, outcome) = sampled(&mut Shm::default(), &root, true);
         assert!(outcome.status.has_values(), "{:?}", outcome.reason);
     }
 }

@@ -196,7 +196,7 @@ mod tests {
     use std::path::Path;
 
     use super::super::fixtures::capture;
-    use super::super::recorder::Figures;
+    use super::super::made_up::sampled;
     use super::*;
 
     #[test]
@@ -259,16 +259,7 @@ mod tests {
         let file = Path::new("/dev/shm").join(format!("memsoak-test-{}", std::process::id()));
         let used = || {
             let root = Root::open(Path::new("/")).unwrap();
-            let mut rows = Rows::default();
-            let outcome = Tmpfs::default().sample(
-                &Moment {
-                    root: &root,
-                    full: true,
-                    db: Path::new("soak.db"),
-                    own: &Figures::default(),
-                },
-                &mut rows,
-            );
+            let (rows, outcome) = sampled(&mut Tmpfs::default(), &root, true);
             assert!(outcome.status.has_values(), "{:?}", outcome.reason);
             rows.iter()
                 .find(|row| row.name() == b"/dev/shm")
