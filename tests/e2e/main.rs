@@ -29,6 +29,7 @@ mod recording;
 mod salvage;
 mod service;
 mod sharing;
+mod small_disk;
 #[path = "../support/mod.rs"]
 mod support;
 mod unprivileged;
