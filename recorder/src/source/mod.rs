@@ -52,8 +52,11 @@ pub mod zswap;
 #[cfg(test)]
 mod fixtures;
 mod follow;
+mod kmsg_details;
+mod kmsg_phrases;
 #[cfg(test)]
 mod made_up;
+mod process_row;
 mod stack;
 mod text;
 mod turn;
