@@ -20,7 +20,7 @@ mod import;
 mod kills;
 mod leak_lab;
 mod live;
-#[path = "../support/made_up_soak.rs"]
+#[path = "../support/made_up_soak/mod.rs"]
 mod made_up_soak;
 mod names;
 mod probe;
