@@ -1,5 +1,5 @@
-//! What the report tells of a story: its diagnoses, when memory is used up, growth between marks, and
-//! where growth begins.
+//! What the report tells of a story: its diagnoses, when memory is used up, growth between marks, where
+//! growth begins, and what each chart shows.
 
 use memsoak_analyze::report;
 use serde_json::Value;
@@ -182,4 +182,36 @@ fn the_onset_of_a_growth_is_told_with_the_mark_or_process_beside_it() {
     assert_eq!(onset["text"], "late[100] started");
     // Of many that start none is worth a name.
     assert_eq!(leak(None, 6).0, Value::Null);
+}
+
+#[test]
+fn each_chart_of_the_report_is_told_in_its_own_words() {
+    let plot = Plot {
+        ticks: 480,
+        ..Plot::default()
+    };
+    let (json, text) = report_of(&plot, |tick, machine| {
+        let grown = i64::from(tick) * 80 + i64::from(tick * 37 % 11);
+        machine.set("meminfo", "Shmem", 2_000 + grown);
+    });
+    let charts: Vec<(&str, &str)> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("![")?.strip_suffix(')')?.split_once("]("))
+        .collect();
+    // MemTotal of the capture is 407,600 KiB.
+    assert_eq!(
+        charts[1..],
+        [
+            ("How 398 MiB of memory is used", "charts/overview.png"),
+            (
+                "How what the kernel cannot take back has grown since the start",
+                "charts/growth.png"
+            ),
+        ]
+    );
+    // 80 KiB each 10 s are 28.125 MiB an hour.
+    let (shows, path) = charts[0];
+    assert!(shows.starts_with("Shmem grows 28.12 MiB/h ("), "{shows}");
+    assert_eq!(path, json["findings"][0]["chart"]);
+    assert_eq!(json["overview"][0], "charts/overview.png");
 }
