@@ -16,7 +16,7 @@
 
 #[path = "../tests/support/damage.rs"]
 mod damage;
-#[path = "../tests/support/made_up_soak.rs"]
+#[path = "../tests/support/made_up_soak/mod.rs"]
 mod made_up_soak;
 
 use std::collections::BTreeMap;

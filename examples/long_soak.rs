@@ -11,7 +11,7 @@
 
 #![allow(clippy::print_stdout, reason = "an example talks to people")]
 
-#[path = "../tests/support/made_up_soak.rs"]
+#[path = "../tests/support/made_up_soak/mod.rs"]
 mod made_up_soak;
 
 use std::path::PathBuf;

@@ -9,7 +9,7 @@
 
 #[path = "support/damage.rs"]
 mod damage;
-#[path = "support/made_up_soak.rs"]
+#[path = "support/made_up_soak/mod.rs"]
 mod made_up_soak;
 
 use damage::{Fared, Kind, Original};

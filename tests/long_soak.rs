@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
-#[path = "support/made_up_soak.rs"]
+#[path = "support/made_up_soak/mod.rs"]
 mod made_up_soak;
 
 use made_up_soak::{LEAKER, Soak};

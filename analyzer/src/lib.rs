@@ -1,6 +1,7 @@
 //! `memsoak-analyze`: judges the trends of a recording and renders charts and a text for a bug
 //! report.
 
+mod buddy;
 pub mod chart;
 pub mod cli;
 pub mod compare;

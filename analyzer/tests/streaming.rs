@@ -3,78 +3,34 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+mod support;
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use memsoak_analyze::load::{Index, SeriesKey, SeriesName, View, judged_series, pictures, points};
 use memsoak_analyze::verdict::Cells;
-use memsoak_schema::{
-    BootInfo, HostInfo, MetricSpec, Recording, Rows, RunInfo, SampleState, Shape, Spec, Status,
-    TickCost, TickTime, Trend, Unit, Value, Writer,
-};
-
-static SWAPS: Spec = Spec {
-    name: "swaps",
-    paths: &["proc/swaps"],
-    shape: Shape::Entities {
-        columns: &[
-            MetricSpec::gauge("size_kib", Unit::Kib),
-            MetricSpec::gauge("used_kib", Unit::Kib).judged(Trend::Memory),
-            MetricSpec::gauge("priority", Unit::Count),
-        ],
-    },
-    interval_s: 0,
-    needs: "",
-    caveats: "",
-    overhead: "",
-};
+use memsoak_schema::{Recording, Value};
+use support::{SWAPS, TICK_US, begin, write_tick};
 
 /// Names of the things that are there, and in which of the run's ticks.
 type Lives<'a> = &'a [(&'a str, Range<i64>)];
 
 /// One run of a recorder, which is killed at its end.
 fn record(path: &Path, boot: &str, start_s: i64, ticks: i64, lives: Lives<'_>) {
-    let mut writer = Writer::open_for_import(path).unwrap();
-    let host = HostInfo {
-        machine: "m".to_owned(),
-        ..HostInfo::default()
-    };
-    let boot = BootInfo {
-        boot_id: boot.to_owned(),
-        page_bytes: 4096,
-        user_hz: 100,
-        ..BootInfo::default()
-    };
-    let run = RunInfo {
-        program: "test".to_owned(),
-        interval_us: 10_000_000,
-        settings: "{}".to_owned(),
-        labels: "{}".to_owned(),
-        ..RunInfo::default()
-    };
-    writer.begin_run(&host, &boot, &run, &[&SWAPS]).unwrap();
-    let mut rows = Rows::default();
+    let mut writer = begin(path, boot, &[&SWAPS]);
     for tick in 0..ticks {
-        let time = TickTime {
-            boottime_us: (start_s + tick * 10) * 1_000_000,
-            ..TickTime::default()
-        };
-        writer.begin_tick(time).unwrap();
-        rows.clear();
-        for (name, there) in lives {
-            if there.contains(&tick) {
-                let values = [Value::Int(9000), Value::Int(100 + tick), Value::Null];
-                rows.entity(name.as_bytes(), name.as_bytes(), &values);
-            }
-        }
-        let state = SampleState {
-            status: Status::Ok,
-            reason: None,
-            read_us: None,
-            bytes: None,
-        };
-        writer.write_sample(0, &state, Some(&rows)).unwrap();
-        writer.commit_tick(TickCost::default()).unwrap();
+        write_tick(
+            &mut writer,
+            start_s * 1_000_000 + tick * TICK_US,
+            1,
+            |_, rows| {
+                for (name, _) in lives.iter().filter(|(_, there)| there.contains(&tick)) {
+                    let values = [Value::Int(9000), Value::Int(100 + tick), Value::Null];
+                    rows.entity(name.as_bytes(), name.as_bytes(), &values);
+                }
+            },
+        );
     }
 }
 

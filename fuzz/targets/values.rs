@@ -6,7 +6,7 @@
 //! reported with charts.
 #![no_main]
 
-#[path = "../../tests/support/made_up_soak.rs"]
+#[path = "../../tests/support/made_up_soak/mod.rs"]
 mod made_up_soak;
 
 use std::path::{Path, PathBuf};

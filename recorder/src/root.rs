@@ -163,24 +163,21 @@ impl Root {
     pub fn matching(&self, pattern: &str) -> Result<Vec<Vec<u8>>, Errno> {
         let mut found = vec![Vec::new()];
         for part in pattern.split('/') {
-            let Some((before, after)) = part.split_once('*') else {
+            if !part.contains('*') {
                 for path in &mut found {
                     push_part(path, part.as_bytes());
                 }
                 continue;
-            };
+            }
             let mut next = Vec::new();
             let mut refusal = None;
             for folder in &found {
                 match self.names_in(folder) {
                     Ok(names) => {
-                        let is_meant = |name: &Vec<u8>| {
-                            name.strip_prefix(before.as_bytes())
-                                .is_some_and(|rest| rest.ends_with(after.as_bytes()))
-                        };
-                        next.extend(names.into_iter().filter(is_meant).map(|name| {
+                        let fitting = names.iter().filter(|name| name_fits(name, part.as_bytes()));
+                        next.extend(fitting.map(|name| {
                             let mut path = folder.clone();
-                            push_part(&mut path, &name);
+                            push_part(&mut path, name);
                             path
                         }));
                     }
@@ -256,6 +253,17 @@ fn push_part(path: &mut Vec<u8>, part: &[u8]) {
     path.extend_from_slice(part);
 }
 
+/// Whether a name fits a pattern with `*` for any part of it.
+pub fn name_fits(name: &[u8], pattern: &[u8]) -> bool {
+    match pattern.split_first() {
+        None => name.is_empty(),
+        Some((b'*', rest)) => (0..=name.len()).any(|at| name_fits(&name[at..], rest)),
+        Some((byte, rest)) => name
+            .split_first()
+            .is_some_and(|(first, after)| first == byte && name_fits(after, rest)),
+    }
+}
+
 /// Reads a file from its beginning to its end into `buffer`, which keeps its memory.
 ///
 /// A read of a /proc table returns a part, and `st_size` is 0: it goes on until the kernel says 0.
@@ -295,6 +303,28 @@ fn read_to_end(
             Ok(0) => return Ok(()),
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_part_of_a_name() {
+        for (name, pattern, is_fitting) in [
+            ("zram0", "zram*", true),
+            ("zram", "zram*", true),
+            ("sda", "zram*", false),
+            ("hugepages-2048kB", "hugepages-*kB", true),
+            ("hugepages-2048", "hugepages-*kB", false),
+        ] {
+            assert_eq!(
+                name_fits(name.as_bytes(), pattern.as_bytes()),
+                is_fitting,
+                "{name}"
+            );
         }
     }
 }

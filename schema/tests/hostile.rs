@@ -3,17 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
-#[path = "support/specs.rs"]
-mod specs;
+mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use memsoak_schema::{
-    BootInfo, HostInfo, Recording, Rows, RunInfo, SampleState, Status, TickCost, TickTime, Value,
-    Writer,
-};
-use specs::SWAPS;
+use memsoak_schema::{Recording, Rows, Status, TickCost, Value, Writer};
+use support::{SWAPS, at, begin, sampled};
 
 struct Place {
     dir: tempfile::TempDir,
@@ -62,40 +58,17 @@ impl Place {
 }
 
 fn record(path: &Path) {
-    let mut writer = Writer::open_for_import(path).unwrap();
-    let boot = BootInfo {
-        boot_id: "b1".to_owned(),
-        page_bytes: 4096,
-        user_hz: 100,
-        ..BootInfo::default()
-    };
-    let run = RunInfo {
-        settings: "{}".to_owned(),
-        labels: "{}".to_owned(),
-        interval_us: 1_000_000,
-        ..RunInfo::default()
-    };
-    writer
-        .begin_run(&HostInfo::default(), &boot, &run, &[&SWAPS])
-        .unwrap();
+    let writer = Writer::open_for_import(path).unwrap();
+    let mut writer = begin(writer, "b1", &[&SWAPS]);
     for tick in 1..=60 {
-        let time = TickTime {
-            boottime_us: tick * 1_000_000,
-            ..TickTime::default()
-        };
-        writer.begin_tick(time).unwrap();
+        writer.begin_tick(at(tick)).unwrap();
         let mut rows = Rows::default();
         for area in 0..40 {
             let name = format!("/dev/zram{area}");
             let values = [Value::Int(1000), Value::Int(tick * area), Value::Null];
             rows.entity(name.as_bytes(), name.as_bytes(), &values);
         }
-        let state = SampleState {
-            status: Status::Ok,
-            reason: None,
-            read_us: None,
-            bytes: None,
-        };
+        let state = sampled(Status::Ok);
         writer.write_sample(0, &state, Some(&rows)).unwrap();
         writer.commit_tick(TickCost::default()).unwrap();
     }

@@ -3,61 +3,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
-#[path = "support/specs.rs"]
-mod specs;
+mod support;
 
 use std::path::Path;
 
-use memsoak_schema::{
-    BootInfo, HostInfo, Label, Recording, Rows, RunInfo, SampleState, Status, TickCost, TickTime,
-    Value, Writer, salvage,
-};
+use memsoak_schema::{Label, Recording, Rows, Status, TickCost, TickTime, Value, Writer, salvage};
 use rusqlite::Connection;
-use specs::{MEMINFO, SWAPS};
+use support::{MEMINFO, SWAPS, at, sampled};
 
 fn begin(path: &Path) -> Writer {
-    let mut writer = Writer::open_for_import(path).unwrap();
-    begin_run(&mut writer);
-    writer
-}
-
-fn begin_run(writer: &mut Writer) {
-    let host = HostInfo {
-        machine: "m1".to_owned(),
-        ..HostInfo::default()
-    };
-    let boot = BootInfo {
-        boot_id: "b1".to_owned(),
-        page_bytes: 4096,
-        user_hz: 100,
-        ..BootInfo::default()
-    };
-    let run = RunInfo {
-        program: "test".to_owned(),
-        settings: "{}".to_owned(),
-        labels: "{}".to_owned(),
-        interval_us: 1_000_000,
-        ..RunInfo::default()
-    };
-    writer
-        .begin_run(&host, &boot, &run, &[&MEMINFO, &SWAPS])
-        .unwrap();
-}
-
-fn state(status: Status) -> SampleState {
-    SampleState {
-        status,
-        reason: None,
-        read_us: Some(7),
-        bytes: Some(100),
-    }
-}
-
-fn at(second: i64) -> TickTime {
-    TickTime {
-        boottime_us: second * 1_000_000,
-        ..TickTime::default()
-    }
+    let writer = Writer::open_for_import(path).unwrap();
+    support::begin(writer, "b1", &[&MEMINFO, &SWAPS])
 }
 
 /// Swap areas of which only some are named; those that stay away are unchanged.
@@ -103,7 +59,7 @@ fn ticks_that_failed_can_be_written_again_though_they_hold_only_changes() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
     let mut writer = begin(&path);
-    let ok = state(Status::Ok);
+    let ok = sampled(Status::Ok);
     writer.begin_tick(at(1)).unwrap();
     let all = whole(&[("a", 1), ("b", 1), ("c", 1)]);
     writer.write_sample(1, &ok, Some(&all)).unwrap();
@@ -141,7 +97,7 @@ fn changes_without_the_picture_that_they_change_are_not_stored() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
     let mut writer = begin(&path);
-    let ok = state(Status::Ok);
+    let ok = sampled(Status::Ok);
     for (second, rows) in [(1, changes(&[("a", 1)], &[])), (2, whole(&[("a", 2)]))] {
         writer.begin_tick(at(second)).unwrap();
         writer.write_sample(1, &ok, Some(&rows)).unwrap();
@@ -198,7 +154,7 @@ fn record(path: &Path, ticks: i64, most_bytes: Option<u64>) -> Connection {
             Status::Ok
         };
         let rows = status.has_values().then_some(&rows);
-        writer.write_sample(0, &state(status), rows).unwrap();
+        writer.write_sample(0, &sampled(status), rows).unwrap();
         // The costly source is read at every third tick.
         if second % 3 == 0 {
             let there: Vec<(&str, i64)> = names
@@ -208,7 +164,7 @@ fn record(path: &Path, ticks: i64, most_bytes: Option<u64>) -> Connection {
                 .collect();
             let rows = whole(&there);
             writer
-                .write_sample(1, &state(Status::Ok), Some(&rows))
+                .write_sample(1, &sampled(Status::Ok), Some(&rows))
                 .unwrap();
         }
         let cost = TickCost {
@@ -334,7 +290,7 @@ fn a_recording_that_cannot_be_made_smaller_is_left_alone() {
         writer.begin_tick(at(second)).unwrap();
         let rows = whole(&[("a", second)]);
         writer
-            .write_sample(1, &state(Status::Ok), Some(&rows))
+            .write_sample(1, &sampled(Status::Ok), Some(&rows))
             .unwrap();
         writer.commit_tick(TickCost::default()).unwrap();
         assert_eq!(writer.keep_within(1).unwrap(), 0);

@@ -3,68 +3,32 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
-#[path = "support/specs.rs"]
-mod specs;
+mod support;
 
 use std::path::Path;
 
 use memsoak_schema::{
-    BootInfo, Error, Happening, HostInfo, Label, Recording, Rows, RunInfo, SampleState, Status,
-    TickCost, TickTime, Value, Writer,
+    BootInfo, Error, Happening, Label, Recording, Rows, RunInfo, SampleState, Status, TickCost,
+    TickTime, Value, Writer,
 };
-use specs::{MEMINFO, SWAPS};
-
-fn host(machine: &str) -> HostInfo {
-    HostInfo {
-        machine: machine.to_owned(),
-        name: b"board-1".to_vec(),
-        arch: "riscv64".to_owned(),
-    }
-}
+use support::{MEMINFO, SWAPS, at, host, sampled};
 
 fn begin(path: &Path, boot_id: &str) -> Writer {
-    let mut writer = Writer::open(path).unwrap();
-    let boot = BootInfo {
-        boot_id: boot_id.to_owned(),
-        page_bytes: 4096,
-        user_hz: 100,
-        ..BootInfo::default()
-    };
-    let run = RunInfo {
-        program: "test".to_owned(),
-        settings: "{}".to_owned(),
-        labels: "{}".to_owned(),
-        interval_us: 1_000_000,
-        ..RunInfo::default()
-    };
-    writer
-        .begin_run(&host("m1"), &boot, &run, &[&MEMINFO, &SWAPS])
-        .unwrap();
-    writer
-}
-
-fn sample(status: Status) -> SampleState {
-    SampleState {
-        status,
-        reason: (status != Status::Ok).then(|| "why".to_owned()),
-        read_us: Some(7),
-        bytes: Some(100),
-    }
+    support::begin(Writer::open(path).unwrap(), boot_id, &[&MEMINFO, &SWAPS])
 }
 
 /// A tick with one scalar and swap areas (name, used).
 fn tick(writer: &mut Writer, second: i64, anon: i64, swaps: Option<&[(&str, i64)]>) {
     writer
         .begin_tick(TickTime {
-            boottime_us: second * 1_000_000,
             wall_offset_us: 1_700_000_000_000_000,
-            ..TickTime::default()
+            ..at(second)
         })
         .unwrap();
     let mut rows = Rows::default();
     rows.scalar(b"AnonPages", anon);
     writer
-        .write_sample(0, &sample(Status::Ok), Some(&rows))
+        .write_sample(0, &sampled(Status::Ok), Some(&rows))
         .unwrap();
     rows.clear();
     match swaps {
@@ -78,11 +42,11 @@ fn tick(writer: &mut Writer, second: i64, anon: i64, swaps: Option<&[(&str, i64)
                 rows.label("kind", Label::Bytes(b"partition"));
             }
             writer
-                .write_sample(1, &sample(Status::Ok), Some(&rows))
+                .write_sample(1, &sampled(Status::Ok), Some(&rows))
                 .unwrap();
         }
         None => writer
-            .write_sample(1, &sample(Status::Failed), None)
+            .write_sample(1, &sampled(Status::Failed), None)
             .unwrap(),
     }
     writer.commit_tick(TickCost::default()).unwrap();
@@ -201,7 +165,7 @@ fn a_tick_that_was_rolled_back_leaves_nothing_and_the_next_one_is_complete() {
     rows.scalar(b"AnonPages", 99_i64);
     rows.scalar(b"NewKey", 1_i64);
     writer
-        .write_sample(0, &sample(Status::Ok), Some(&rows))
+        .write_sample(0, &sampled(Status::Ok), Some(&rows))
         .unwrap();
     writer.rollback_tick();
     tick(&mut writer, 3, 10, Some(&[("/dev/a", 1)]));

@@ -2,17 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
-#[path = "support/specs.rs"]
-mod specs;
+mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use memsoak_schema::{
-    BootInfo, Error, HostInfo, Label, MetricSpec, Recording, Rows, RunInfo, SampleState, Shape,
-    Spec, Status, TickCost, TickTime, Trend, Unit, Value, Writer, salvage,
+    Error, Label, MetricSpec, Recording, Rows, RunInfo, Shape, Spec, Status, TickCost, TickTime,
+    Trend, Unit, Value, Writer, salvage,
 };
-use specs::SWAPS;
+use support::{SWAPS, at, boot, host, sampled};
 
 static MEMINFO: Spec = Spec {
     name: "meminfo",
@@ -32,39 +31,19 @@ const TICKS: i64 = 400;
 /// A recording of keys and things of which some change at each tick and some never.
 fn record(path: &Path) {
     let mut writer = Writer::open_for_import(path).unwrap();
-    let host = HostInfo {
-        machine: "m1".to_owned(),
-        name: b"board-1".to_vec(),
-        arch: "riscv64".to_owned(),
-    };
-    let boot = BootInfo {
-        boot_id: "b1".to_owned(),
-        page_bytes: 4096,
-        user_hz: 100,
-        ..BootInfo::default()
-    };
     let run = RunInfo {
-        program: "test".to_owned(),
         settings: r#"{"db":"soak.db"}"#.to_owned(),
-        labels: "{}".to_owned(),
         uid: 1000,
-        interval_us: 1_000_000,
-        ..RunInfo::default()
+        ..support::run()
     };
     writer
-        .begin_run(&host, &boot, &run, &[&MEMINFO, &SWAPS])
+        .begin_run(&host("m1"), &boot("b1"), &run, &[&MEMINFO, &SWAPS])
         .unwrap();
-    let state = SampleState {
-        status: Status::Ok,
-        reason: None,
-        read_us: Some(7),
-        bytes: Some(100),
-    };
+    let state = sampled(Status::Ok);
     for tick in 1..=TICKS {
         let time = TickTime {
-            boottime_us: tick * 1_000_000,
             wall_offset_us: 1_700_000_000_000_000,
-            ..TickTime::default()
+            ..at(tick)
         };
         writer.begin_tick(time).unwrap();
         let mut rows = Rows::default();

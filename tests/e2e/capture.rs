@@ -3,11 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
 
 use memsoak_record::source::SOURCES;
 use memsoak_record::source::captured::Captured;
 
+use crate::small_disk::SmallDisk;
 use crate::support::*;
 
 fn files_below(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
@@ -105,23 +105,12 @@ fn what_the_user_who_captured_could_not_read_is_told_as_denied() {
 
 #[test]
 fn a_full_disk_leaves_no_half_capture() {
-    if !is_root() {
-        return skip("only root can mount a small disk to fill");
-    }
     let place = Place::new();
-    let disk = place.path().join("disk");
-    fs::create_dir(&disk).unwrap();
-    let mut mount = Command::new("mount");
-    mount
-        .args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"])
-        .arg(&disk);
-    if !mount.output().is_ok_and(|done| done.status.success()) {
-        return skip("no file system can be mounted here");
-    }
-    let done = finish(record(&["capture", &text(&disk.join("now"))]));
-    let left = fs::read_dir(&disk).unwrap().count();
-    let _ = Command::new("umount").arg("-l").arg(&disk).status();
-    let done = done.expect(2);
+    let Some(disk) = SmallDisk::mount(&place, "64k") else {
+        return;
+    };
+    let now = text(&disk.path().join("now"));
+    let done = finish(record(&["capture", &now])).expect(2);
     assert!(done.err().contains("cannot write"), "{}", done.err());
-    assert_eq!(left, 0);
+    assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 0);
 }

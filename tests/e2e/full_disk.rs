@@ -3,56 +3,28 @@
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::Command;
 
+use crate::small_disk::SmallDisk;
 use crate::support::*;
 
-/// A small file system of its own, unmounted when the test is over.
-struct SmallDisk {
-    path: PathBuf,
-}
-
-impl SmallDisk {
-    fn mount(place: &Place, size: &str) -> Option<Self> {
-        let path = place.path().join("disk");
-        fs::create_dir(&path).unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-            .arg(&path)
-            .output();
-        mounted
-            .is_ok_and(|done| done.status.success())
-            .then_some(Self { path })
-    }
-
-    /// Writes until there is no room.
-    fn fill(&self) -> PathBuf {
-        let path = self.path.join("filler");
-        let mut filler = fs::File::create(&path).unwrap();
-        while filler.write_all(&[0; 4096]).is_ok() {}
-        path
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.path).status();
-    }
+/// Writes until there is no room.
+fn fill(disk: &SmallDisk) -> PathBuf {
+    let path = disk.path().join("filler");
+    let mut filler = fs::File::create(&path).unwrap();
+    while filler.write_all(&[0; 4096]).is_ok() {}
+    path
 }
 
 #[test]
 fn while_a_disk_is_full_ticks_wait_in_memory_and_none_is_lost_when_room_comes_back() {
-    if !is_root() {
-        return skip("only root can mount a small disk to fill");
-    }
     let place = Place::new();
     let Some(disk) = SmallDisk::mount(&place, "8m") else {
-        return skip("no file system can be mounted here");
+        return;
     };
-    let db = text(&disk.path.join("soak.db"));
+    let db = text(&disk.path().join("soak.db"));
     let mut recorder = start_recording(&place, &db, &["--min-free", "0"]);
     wait_for_ticks(&db, 5);
-    let filler = disk.fill();
+    let filler = fill(&disk);
     recorder.wait_to_say("a tick could not be written");
     let kept = ticks(&db);
     assert!(kept > 0);
@@ -91,22 +63,19 @@ fn while_a_disk_is_full_ticks_wait_in_memory_and_none_is_lost_when_room_comes_ba
 
 #[test]
 fn the_room_that_is_to_be_left_free_is_left_and_recording_goes_on_when_there_is_more() {
-    if !is_root() {
-        return skip("only root can mount a small disk to fill");
-    }
     let place = Place::new();
     let Some(disk) = SmallDisk::mount(&place, "16m") else {
-        return skip("no file system can be mounted here");
+        return;
     };
-    let db = text(&disk.path.join("soak.db"));
+    let db = text(&disk.path().join("soak.db"));
     let mut recorder = start_recording(&place, &db, &["--min-free", "4MiB"]);
-    let filler = disk.path.join("filler");
+    let filler = disk.path().join("filler");
     fs::write(&filler, vec![0; 11 << 20]).unwrap();
     recorder.wait_to_say("a tick could not be written");
     let said = recorder.said();
     assert!(said.contains("--min-free; free some room"), "{said}");
     let free = || {
-        let disk = rustix::fs::statvfs(&disk.path).unwrap();
+        let disk = rustix::fs::statvfs(disk.path()).unwrap();
         disk.f_bavail * disk.f_frsize
     };
     let before = free();

@@ -8,6 +8,7 @@ use std::process::Command;
 use memsoak_record::source::SOURCES;
 use memsoak_record::source::captured::Kept;
 
+use crate::small_disk::SmallDisk;
 use crate::support::*;
 
 fn captured(name: &str) -> PathBuf {
@@ -467,20 +468,11 @@ fn the_shell_captures_what_every_source_keeps() {
 
 #[test]
 fn a_full_disk_ends_the_shells_captures_and_leaves_no_half_one() {
-    if !is_root() {
-        return skip("only root can mount a small disk to fill");
-    }
     let place = Place::new();
-    let disk = place.path().join("disk");
-    fs::create_dir(&disk).unwrap();
-    let mut mount = Command::new("mount");
-    mount
-        .args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"])
-        .arg(&disk);
-    if !mount.output().is_ok_and(|done| done.status.success()) {
-        return skip("no file system can be mounted here");
-    }
-    let series = disk.join("series");
+    let Some(disk) = SmallDisk::mount(&place, "4m") else {
+        return;
+    };
+    let series = disk.path().join("series");
     let mut command = Command::new("sh");
     command.arg(script()).arg(&series).args(["0", "100"]);
     let done = finish(command);
@@ -488,14 +480,12 @@ fn a_full_disk_ends_the_shells_captures_and_leaves_no_half_one() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
-    let db = place.file("soak.db");
-    let imported = (!left.is_empty()).then(|| import(&db, &[&series]));
-    let _ = Command::new("umount").arg("-l").arg(&disk).status();
     assert_eq!(done.code, Some(1), "{}", done.err());
     assert!(done.err().contains("cannot write"), "{}", done.err());
     assert!(left.iter().all(|name| name.len() == 6), "{left:?}");
-    if let Some(imported) = imported {
-        imported.expect(0);
+    if !left.is_empty() {
+        let db = place.file("soak.db");
+        import(&db, &[&series]).expect(0);
         let sql = "SELECT count(*) FROM sample_at WHERE source = 'meminfo' AND status = 'ok'";
         assert_eq!(
             ask::<i64>(&db, sql),

@@ -21,7 +21,7 @@ mod in_memory;
 mod kills;
 mod leak_lab;
 mod live;
-#[path = "../support/made_up_soak.rs"]
+#[path = "../support/made_up_soak/mod.rs"]
 mod made_up_soak;
 mod names;
 mod probe;
@@ -30,6 +30,7 @@ mod recording;
 mod salvage;
 mod service;
 mod sharing;
+mod small_disk;
 #[path = "../support/mod.rs"]
 mod support;
 mod unprivileged;

@@ -4,16 +4,14 @@
 //! machine does not count.
 
 use crate::random::Random;
+use crate::support::{self, SWAPS};
 use crate::table::Table;
 use anyhow::{Context, ensure};
 use memsoak_analyze::findings::analyse;
 use memsoak_analyze::load::{Index, judged_series};
 use memsoak_analyze::series_csv::Series;
 use memsoak_analyze::verdict::{Cells, Traits, judge};
-use memsoak_schema::{
-    BootInfo, HostInfo, MetricSpec, Recording, Rows, RunInfo, SampleState, Shape, Spec, Status,
-    TickCost, TickTime, Trend, Unit, Value, Writer,
-};
+use memsoak_schema::{Recording, Value};
 use std::hint::black_box;
 use std::path::Path;
 use std::process::Command;
@@ -30,22 +28,6 @@ const SHORT: usize = 400;
 
 /// The first number of the random streams.
 const COST: u64 = 104;
-
-static SWAPS: Spec = Spec {
-    name: "swaps",
-    paths: &["proc/swaps"],
-    shape: Shape::Entities {
-        columns: &[
-            MetricSpec::gauge("size_kib", Unit::Kib),
-            MetricSpec::gauge("used_kib", Unit::Kib).judged(Trend::Memory),
-            MetricSpec::gauge("priority", Unit::Count),
-        ],
-    },
-    interval_s: 0,
-    needs: "",
-    caveats: "",
-    overhead: "",
-};
 
 /// Nanoseconds this thread has run; `None` where the kernel keeps no scheduler statistics.
 fn cpu_ns() -> Option<f64> {
@@ -78,7 +60,7 @@ pub(crate) fn measure(seed: u64) -> anyhow::Result<String> {
     record(&path, LONG, all.len(), |at, tick| match at % 2 {
         0 => all[at][tick],
         _ => all[at][0],
-    })?;
+    });
     let recording = Recording::open(&path)?;
     let index = Index::read(&recording)?;
     let mut cells = Vec::new();
@@ -144,7 +126,7 @@ pub(crate) fn measure(seed: u64) -> anyhow::Result<String> {
     record(&path, SHORT, MANY, |at, tick| {
         let one = &some[at % some.len()];
         if at < VARYING { one[tick] } else { one[0] }
-    })?;
+    });
     // A process of its own: memory that was used here before would hide what is used now.
     let output = Command::new(std::env::current_exe()?)
         .arg("--peak-of")
@@ -196,53 +178,16 @@ fn kib(seed: u64, at: usize, samples: usize) -> Vec<f64> {
 }
 
 /// Writes a recording of `entities` swap areas, as the recorder would.
-fn record(
-    path: &Path,
-    ticks: usize,
-    entities: usize,
-    used_kib: impl Fn(usize, usize) -> f64,
-) -> anyhow::Result<()> {
-    const TICK_US: i64 = 10_000_000;
-    let mut writer = Writer::open_for_import(path)?;
-    let run = RunInfo {
-        program: "accuracy".to_owned(),
-        interval_us: TICK_US,
-        settings: "{}".to_owned(),
-        labels: "{}".to_owned(),
-        ..RunInfo::default()
-    };
-    let boot = BootInfo {
-        boot_id: "b".to_owned(),
-        page_bytes: 4096,
-        user_hz: 100,
-        ..BootInfo::default()
-    };
-    writer.begin_run(&HostInfo::default(), &boot, &run, &[&SWAPS])?;
-    let ok = SampleState {
-        status: Status::Ok,
-        reason: None,
-        read_us: None,
-        bytes: None,
-    };
+fn record(path: &Path, ticks: usize, entities: usize, used_kib: impl Fn(usize, usize) -> f64) {
     let names: Vec<String> = (0..entities).map(|at| format!("area{at}")).collect();
-    let mut rows = Rows::default();
-    let mut now_us = 0;
-    for tick in 0..ticks {
-        writer.begin_tick(TickTime {
-            boottime_us: now_us,
-            ..TickTime::default()
-        })?;
-        rows.clear();
+    let count = i64::try_from(ticks).unwrap_or(i64::MAX);
+    support::record(path, &[&SWAPS], count, |tick, _, rows| {
+        let tick = usize::try_from(tick).unwrap_or_default();
         for (at, name) in names.iter().enumerate() {
             #[expect(clippy::cast_possible_truncation, reason = "made small by kib()")]
             let used = used_kib(at, tick) as i64;
             let values = [Value::Int(1 << 30), Value::Int(used), Value::Null];
             rows.entity(name.as_bytes(), name.as_bytes(), &values);
         }
-        writer.write_sample(0, &ok, Some(&rows))?;
-        writer.commit_tick(TickCost::default())?;
-        now_us += TICK_US;
-    }
-    writer.end_run(now_us, "done")?;
-    Ok(())
+    });
 }

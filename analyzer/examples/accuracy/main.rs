@@ -23,6 +23,8 @@ mod methods;
 mod random;
 mod score;
 mod simulate;
+#[path = "../../tests/support/mod.rs"]
+mod support;
 mod table;
 
 use anyhow::{Context, bail};

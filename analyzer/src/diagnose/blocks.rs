@@ -9,6 +9,7 @@ use serde_json::json;
 use super::conditions::{BLOCKS_FLOOR_SHARE, COMPACTION_FAILS, PLENTIFUL, UNUSABLE, ZONE_SHARE};
 use super::spells::{Counter, Found, Spells};
 use super::{Diagnosis, Scene, Severity, Watch, map};
+use crate::buddy::{FREE_BLOCKS, known, pages};
 use crate::load::{Picture, View};
 use crate::verdict::Verdict;
 use crate::words::{bytes, percent, seconds};
@@ -22,25 +23,7 @@ const VIEWS: &[View] = &[
         source: "zoneinfo",
         metrics: &["managed_pages"],
     },
-    View {
-        source: "buddyinfo",
-        metrics: &[
-            "free_order0",
-            "free_order1",
-            "free_order2",
-            "free_order3",
-            "free_order4",
-            "free_order5",
-            "free_order6",
-            "free_order7",
-            "free_order8",
-            "free_order9",
-            "free_order10",
-            "free_order11",
-            "free_order12",
-            "free_order13",
-        ],
-    },
+    FREE_BLOCKS,
     View {
         source: "pagetypeinfo",
         metrics: &["pageblocks"],
@@ -69,15 +52,6 @@ fn fragmentation_index(blocks: &[f64], order: u32) -> Option<f64> {
     }
     let requested = f64::from(1_u32 << order);
     Some(1.0 - (1.0 + pages(blocks, 0) / requested) / total)
-}
-
-/// Free pages in blocks of this order and above.
-fn pages(blocks: &[f64], order: u32) -> f64 {
-    (0_u32..)
-        .zip(blocks)
-        .filter(|(of, _)| *of >= order)
-        .map(|(of, n)| n * f64::from(1_u32 << of))
-        .sum()
 }
 
 /// The free blocks of a zone at a sample, up to the highest order that the kernel has.
@@ -130,8 +104,7 @@ impl Blocks {
             return;
         };
         let all: f64 = self.managed.values().sum();
-        // Orders that the kernel has not are NULL, behind the last one.
-        let blocks: Vec<f64> = values.iter().copied().take_while(|n| !n.is_nan()).collect();
+        let blocks = known(values);
         let free = pages(&blocks, 0) * self.page;
         let matters = managed >= all * ZONE_SHARE && free >= managed * PLENTIFUL;
         for order in [COSTLY_ORDER, self.huge_order] {

@@ -4,6 +4,8 @@
 //! is held by somebody. What compaction won tells whether free memory is only scattered, or pinned.
 
 mod caches;
+#[cfg(test)]
+pub(crate) mod made_up;
 mod refill;
 mod snapshot;
 mod zones;

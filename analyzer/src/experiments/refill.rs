@@ -182,18 +182,8 @@ fn part(cells: &Cells, chosen: &[usize]) -> Cells {
 
 #[cfg(test)]
 mod tests {
+    use super::super::made_up::{MIB, series};
     use super::*;
-
-    const MIB: f64 = 1_048_576.0;
-
-    /// 200 samples, one in 10 s.
-    fn series(value: impl Fn(usize) -> f64) -> Cells {
-        let t: Vec<f64> = (0..200).map(|i| 10.0 * i as f64).collect();
-        let v: Vec<f64> = (0..200)
-            .map(|i| value(i) + 8192.0 * ((i * 7) % 5) as f64)
-            .collect();
-        Cells::from_samples(&t, &v)
-    }
 
     /// The probe is between the samples 60 and 61.
     const DROPS: [(f64, f64); 1] = [(600.0, 601.5)];

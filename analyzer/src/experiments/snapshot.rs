@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use memsoak_schema::{Error, Recording};
 
+use crate::buddy::{FREE_BLOCKS, known};
 use crate::load::{BootTicks, Index, View, pictures};
 
 /// Keys of meminfo that a probe moves.
@@ -31,25 +32,7 @@ const VIEWS: &[View] = &[
         source: "slabinfo",
         metrics: &["slab_pages", "active_objs"],
     },
-    View {
-        source: "buddyinfo",
-        metrics: &[
-            "free_order0",
-            "free_order1",
-            "free_order2",
-            "free_order3",
-            "free_order4",
-            "free_order5",
-            "free_order6",
-            "free_order7",
-            "free_order8",
-            "free_order9",
-            "free_order10",
-            "free_order11",
-            "free_order12",
-            "free_order13",
-        ],
-    },
+    FREE_BLOCKS,
     View {
         source: "pagetypeinfo",
         metrics: &["pageblocks"],
@@ -125,10 +108,7 @@ pub(super) fn take(
                 2 => {
                     snapshot.zones = picture
                         .entities()
-                        .map(|(zone, values)| {
-                            let known = values.iter().copied().take_while(|n| !n.is_nan());
-                            (zone, known.collect())
-                        })
+                        .map(|(zone, values)| (zone, known(values)))
                         .collect();
                 }
                 _ => {

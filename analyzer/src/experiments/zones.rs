@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use memsoak_schema::{Entity, Error, Recording};
 
 use super::snapshot::Snapshot;
+use crate::buddy::pages;
 use crate::words::{bytes, percent};
 
 /// A zone before and after.
@@ -23,15 +24,6 @@ pub struct ZoneBlocks {
 
 /// From this share of the free memory in blocks of a huge page on none is scattered.
 const MOST_IN_HUGE: f64 = 0.9;
-
-/// Free pages in blocks of this order and above.
-fn pages(blocks: &[f64], order: u32) -> f64 {
-    (0_u32..)
-        .zip(blocks)
-        .filter(|(of, _)| *of >= order)
-        .map(|(of, n)| n * f64::from(1_u32 << of))
-        .sum()
-}
 
 impl ZoneBlocks {
     /// Free bytes won in blocks of this order and above.

@@ -48,16 +48,7 @@ pub(super) fn judge_with(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const MIB: f64 = 1_048_576.0;
-
-    fn series(value: impl Fn(usize) -> f64) -> Cells {
-        let t: Vec<f64> = (0..200).map(|i| 10.0 * i as f64).collect();
-        let v: Vec<f64> = (0..200)
-            .map(|i| value(i) + 8192.0 * ((i * 7) % 5) as f64)
-            .collect();
-        Cells::from_samples(&t, &v)
-    }
+    use crate::experiments::made_up::{MIB, series};
 
     const DROPS: [(f64, f64); 1] = [(1500.0, 1501.5)];
 

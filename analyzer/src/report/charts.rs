@@ -35,6 +35,14 @@ pub fn rate_words(of: chart::Quantity, slope: f64, low: f64, high: f64) -> Strin
     }
 }
 
+/// A chart that was drawn.
+pub(super) struct Drawn {
+    /// The picture.
+    pub(super) png: Vec<u8>,
+    /// What it shows, for who does not see it: its title.
+    pub(super) shows: String,
+}
+
 /// What every chart of a boot bears: axis, marks, gaps.
 struct Frame {
     axis: TimeAxis,
@@ -87,7 +95,7 @@ pub(super) fn draw_finding(
     index: &Index,
     judged: &Judged,
     points: &Points,
-) -> Result<Vec<u8>, ChartError> {
+) -> Result<Drawn, ChartError> {
     let frame = frame(index, judged.key.boot);
     let name = &judged.name;
     let judgement = &judged.judgement;
@@ -129,7 +137,10 @@ pub(super) fn draw_finding(
         onset: judgement.since_s.filter(|since| *since > 0.0),
         notes: vec![format!("fit: {}", judgement.method)],
     };
-    chart::draw_series(&chart, Size::default())
+    Ok(Drawn {
+        png: chart::draw_series(&chart, Size::default())?,
+        shows: chart.title,
+    })
 }
 
 /// Classes in the chart of growth: more lines cannot be told apart.
@@ -141,7 +152,7 @@ pub(super) fn draw_growth(
     index: &Index,
     boot_at: usize,
     ledger: &Ledger,
-) -> Result<Vec<u8>, ChartError> {
+) -> Result<Drawn, ChartError> {
     let frame = frame(index, boot_at);
     let mut lines: Vec<(f64, Line)> = ledger
         .classes
@@ -178,14 +189,17 @@ pub(super) fn draw_growth(
         onset: None,
         notes: Vec::new(),
     };
-    chart::draw_series(&chart, Size::default())
+    Ok(Drawn {
+        png: chart::draw_series(&chart, Size::default())?,
+        shows: chart.title,
+    })
 }
 
 pub(super) fn draw_overview(
     index: &Index,
     boot_at: usize,
     ledger: &Ledger,
-) -> Result<Vec<u8>, ChartError> {
+) -> Result<Drawn, ChartError> {
     let frame = frame(index, boot_at);
     let total = chart::Quantity::Bytes.format(ledger.total);
     let chart = StackChart {
@@ -210,5 +224,8 @@ pub(super) fn draw_overview(
         gaps: frame.gaps,
         boots: Vec::new(),
     };
-    chart::draw_stack(&chart, Size::default())
+    Ok(Drawn {
+        png: chart::draw_stack(&chart, Size::default())?,
+        shows: chart.title,
+    })
 }

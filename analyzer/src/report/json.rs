@@ -58,7 +58,23 @@ pub struct Report {
     /// The smallest leak that could have been seen.
     pub smallest_detectable: SmallestDetectable,
     /// Charts of the whole, by boot.
-    pub overview: Vec<String>,
+    pub overview: Vec<ChartEntry>,
+}
+
+/// A chart that was drawn; report.json has its path alone.
+#[derive(Clone, Debug, Serialize)]
+#[serde(into = "String")]
+pub struct ChartEntry {
+    /// Where it lies, relative to the report.
+    pub path: String,
+    /// What it shows, for who does not see it.
+    pub shows: String,
+}
+
+impl From<ChartEntry> for String {
+    fn from(chart: ChartEntry) -> Self {
+        chart.path
+    }
 }
 
 /// One boot of a recording.
@@ -168,8 +184,8 @@ pub struct FindingEntry {
     pub suspects: Vec<SuspectEntry>,
     /// The code that allocates it, where the kernel counts that.
     pub allocated_by: Vec<SiteEntry>,
-    /// Its chart, relative to the report.
-    pub chart: Option<String>,
+    /// Its chart.
+    pub chart: Option<ChartEntry>,
 }
 
 /// Code that allocates what leaks.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::charts::{quantity_of, rate_words};
 use super::diagnoses::{eta_words, onset_words};
-use super::json::{FindingEntry, LedgerClass, Report};
+use super::json::{ChartEntry, FindingEntry, LedgerClass, Report};
 use crate::chart::Quantity;
 use crate::verdict::Verdict;
 use crate::words::hours;
@@ -81,7 +81,7 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     super::experiments::render(out, report)?;
     super::marks::render(out, report)?;
     for overview in &report.overview {
-        writeln!(out, "![how the memory is used]({overview})\n")?;
+        chart(out, overview)?;
     }
     ledger(out, report)?;
     attribution(out, report)?;
@@ -248,10 +248,14 @@ fn tell(out: &mut String, finding: &FindingEntry) -> std::fmt::Result {
         }
     }
     writeln!(out)?;
-    if let Some(chart) = &finding.chart {
-        writeln!(out, "![{}]({chart})\n", plain(&finding.series))?;
+    if let Some(drawn) = &finding.chart {
+        chart(out, drawn)?;
     }
     Ok(())
+}
+
+fn chart(out: &mut String, drawn: &ChartEntry) -> std::fmt::Result {
+    writeln!(out, "![{}]({})\n", plain(&drawn.shows), drawn.path)
 }
 
 fn ledger(out: &mut String, report: &Report) -> std::fmt::Result {

@@ -22,12 +22,13 @@ use crate::ledger::Ledger;
 use crate::load::SeriesKey;
 
 pub use baseline::{BaselineEntry, BesideEntry, Comparison, compare};
+use charts::Drawn;
 pub use charts::{quantity, quantity_of, rate_words};
 pub use diagnoses::{DiagnosisEntry, ExhaustionEntry};
 pub use experiments::{CacheEntry, CachesEntry, ExperimentEntry, StepEntry, ZoneEntry};
 pub use json::{
-    AttributionEntry, CoverageEntry, Event, Explained, FindingEntry, Gap, Judged, LedgerClass,
-    LedgerEntry, PartEntry, RecordingEntry, Report, SmallestDetectable, SuspectEntry,
+    AttributionEntry, ChartEntry, CoverageEntry, Event, Explained, FindingEntry, Gap, Judged,
+    LedgerClass, LedgerEntry, PartEntry, RecordingEntry, Report, SmallestDetectable, SuspectEntry,
 };
 pub use load::{FollowsEntry, LoadEntry, load_words};
 pub use marks::{PhaseEntry, PhasedEntry, PhasesEntry};
@@ -86,11 +87,14 @@ fn draw_charts(
     out: &Path,
 ) -> anyhow::Result<Vec<PathBuf>> {
     let mut written = Vec::new();
-    let mut put = |name: &str, png: Vec<u8>| -> anyhow::Result<()> {
-        let path = out.join(name);
-        fs::write(&path, png).with_context(|| format!("cannot write {}", path.display()))?;
+    let mut put = |name: String, drawn: Drawn| -> anyhow::Result<ChartEntry> {
+        let path = out.join(&name);
+        fs::write(&path, drawn.png).with_context(|| format!("cannot write {}", path.display()))?;
         written.push(path);
-        Ok(())
+        Ok(ChartEntry {
+            path: name,
+            shows: drawn.shows,
+        })
     };
     for (boot, ledger) in analysis.ledgers.iter().enumerate() {
         if let Some(ledger) = ledger {
@@ -110,9 +114,11 @@ fn draw_charts(
                 ),
             ];
             for (what, picture) in pictures {
-                let name = format!("charts/{what}{of_boot}.png");
-                put(&name, picture)?;
-                report.overview.push(name);
+                let mut entry = put(format!("charts/{what}{of_boot}.png"), picture)?;
+                if !of_boot.is_empty() {
+                    entry.shows.push_str(&format!(" in boot {}", boot + 1));
+                }
+                report.overview.push(entry);
             }
         }
     }
@@ -133,8 +139,8 @@ fn draw_charts(
             continue;
         };
         let name = format!("charts/{:02}-{}.png", entry.rank, file_name(&entry.series));
-        put(&name, charts::draw_finding(&analysis.index, head, points)?)?;
-        entry.chart = Some(name);
+        let drawn = charts::draw_finding(&analysis.index, head, points)?;
+        entry.chart = Some(put(name, drawn)?);
     }
     Ok(written)
 }

@@ -179,11 +179,8 @@ fn sample(
     rows: &mut Rows,
 ) -> Outcome {
     if let Captured::Nothing(reason) = source.captured {
-        return Outcome {
-            status: Status::Unavailable,
-            reason: Some(format!("not in a capture: {reason}")),
-            bytes: 0,
-        };
+        let reason = format!("not in a capture: {reason}");
+        return Outcome::nothing((Status::Unavailable, reason));
     }
     let mut outcome = sampler.sample(
         &Moment {
@@ -199,11 +196,8 @@ fn sample(
         && rows.is_empty()
         && let Some(path) = find::first_if_none(&shot.folder, &source.kept())
     {
-        return Outcome {
-            status: Status::Unavailable,
-            reason: Some(format!("{path}: not in the capture")),
-            bytes: 0,
-        };
+        let reason = format!("{path}: not in the capture");
+        return Outcome::nothing((Status::Unavailable, reason));
     }
     if outcome.status == Status::Unavailable {
         outcome.reason = outcome

@@ -247,11 +247,7 @@ mod tests {
             memsoak_schema::mark(&self.db, &self.boot_id, boottime_us(), "meanwhile")
                 .expect("the file is free while sources are read");
             rows.scalar(b"MemFree", 1_u64);
-            Outcome {
-                status: Status::Ok,
-                reason: None,
-                bytes: 0,
-            }
+            Outcome::obtained(None, 0)
         }
     }
 
@@ -263,28 +259,15 @@ mod tests {
             let _ = moment.root.open_file("proc/meminfo");
             let _ = self.0.recv();
             rows.scalar(b"MemFree", 1_u64);
-            Outcome {
-                status: Status::Ok,
-                reason: None,
-                bytes: 0,
-            }
+            Outcome::obtained(None, 0)
         }
     }
 
     /// Every second, in a folder that must outlive the recorder.
     fn every_second(dir: &tempfile::TempDir) -> (Options, Recorder) {
         let options = Options {
-            db: dir.path().join("soak.db"),
             interval: Duration::from_secs(1),
-            duration: None,
-            every: Vec::new(),
-            without: Vec::new(),
-            root: PathBuf::from("/"),
-            labels: Vec::new(),
-            cpu_budget: 0.01,
-            probes: Vec::new(),
-            min_free: None,
-            max_size: None,
+            ..Options::for_probe(&dir.path().join("soak.db"))
         };
         let root = Root::open(&options.root).expect("a running machine has a root");
         let recorder = Recorder::start(&options, root).expect("a new file");

@@ -360,11 +360,8 @@ impl Shared {
         let (sampler, rows) = (&mut job.sampler, &mut job.rows);
         rows.clear();
         catch_unwind(AssertUnwindSafe(|| sampler.sample(&moment, rows))).unwrap_or_else(|_| {
-            Outcome {
-                status: Status::Failed,
-                reason: Some("a mistake in the program; what it says is on stderr".to_owned()),
-                bytes: 0,
-            }
+            let reason = "a mistake in the program; what it says is on stderr".to_owned();
+            Outcome::nothing((Status::Failed, reason))
         })
     }
 }
@@ -402,11 +399,7 @@ mod tests {
     struct Broken;
 
     fn ok() -> Outcome {
-        Outcome {
-            status: Status::Ok,
-            reason: None,
-            bytes: 1,
-        }
+        Outcome::obtained(None, 1)
     }
 
     impl Sampler for Hanging {

@@ -4,9 +4,10 @@
 
 use std::collections::HashMap;
 
-use memsoak_schema::{Issue, Label, MetricSpec, Rows, Shape, Spec, Status, Trend, Unit, Value};
+use memsoak_schema::{Issue, Label, MetricSpec, Rows, Shape, Spec, Trend, Unit, Value};
+use rustix::io::Errno;
 
-use super::files::{HeldFile, outcome_of};
+use super::files::{self, HeldFile, outcome_of};
 use super::follow::{Follow, Held, MUCH_BYTES};
 use super::text::{Issues, MALFORMED, fnv, lines, parse_u64, words};
 use super::{Moment, Outcome, Sampler, Setup};
@@ -158,14 +159,8 @@ impl Sampler for Allocinfo {
         let mut issues = Issues::default();
         let sites = sites(text, &mut issues);
         if sites.is_empty() {
-            return Outcome {
-                status: Status::Unavailable,
-                reason: Some(format!(
-                    "{path}: switched off in this kernel (needs {})",
-                    SPEC.needs
-                )),
-                bytes,
-            };
+            let off = files::explain(Errno::OPNOTSUPP, path, SPEC.needs);
+            return Outcome::nothing(off).having_read(bytes);
         }
         let held: Vec<Held> = sites.iter().map(|site| (site.id(), site.bytes)).collect();
         self.follow.see(&held);
@@ -189,10 +184,10 @@ impl Sampler for Allocinfo {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
-    use std::path::Path;
+    use memsoak_schema::Status;
 
-    use super::super::fixtures::{MadeUp, capture, clean, values};
-    use super::super::recorder::Figures;
+    use super::super::fixtures::{capture, clean, values};
+    use super::super::made_up::{MadeUp, SETUP};
     use super::*;
 
     fn sum(rows: &Rows) -> [i64; 2] {
@@ -239,24 +234,10 @@ mod tests {
     #[test]
     fn rows_are_bounded_and_nothing_is_lost() {
         let machine = MadeUp::new();
-        let root = machine.root();
-        let mut sampler = sampler(&Setup {
-            interval_us: 1,
-            held_processes: 0,
-            recorded_until_us: None,
-        });
+        let mut sampler = sampler(&SETUP);
         let mut seen = |text: &[u8]| {
-            machine.file("proc/allocinfo", std::str::from_utf8(text).unwrap());
-            let mut rows = Rows::default();
-            let outcome = sampler.sample(
-                &Moment {
-                    root: &root,
-                    full: false,
-                    db: Path::new("soak.db"),
-                    own: &Figures::default(),
-                },
-                &mut rows,
-            );
+            machine.file("proc/allocinfo", text);
+            let (rows, outcome) = machine.sample(sampler.as_mut(), false);
             assert_eq!(outcome.status, Status::Ok);
             assert_eq!(sum(&rows), sum(&clean(parse, text)));
             rows

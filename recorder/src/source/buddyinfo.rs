@@ -19,6 +19,7 @@ pub static SPEC: Spec = Spec {
     overhead: "4 us a read on a held descriptor (8 us when opened); takes each zone's lock.",
 };
 
+/// Free blocks of each order.
 const COLUMNS: [MetricSpec; ORDERS] = [
     blocks("free_order0"),
     blocks("free_order1"),
@@ -39,8 +40,16 @@ const COLUMNS: [MetricSpec; ORDERS] = [
 /// How many orders have a column.
 pub(super) const ORDERS: usize = 14;
 
-pub(super) const fn blocks(name: &'static str) -> MetricSpec {
+const fn blocks(name: &'static str) -> MetricSpec {
     MetricSpec::gauge(name, Unit::Count)
+}
+
+/// Another number of blocks, and those of each order behind it.
+pub(super) const fn columns_after(first: &'static str) -> [MetricSpec; ORDERS + 1] {
+    let mut columns = [blocks(first); ORDERS + 1];
+    let (_, orders) = columns.split_at_mut(1);
+    orders.copy_from_slice(&COLUMNS);
+    columns
 }
 
 /// Parses the file.

@@ -171,19 +171,11 @@ impl Sampler for Drm {
     fn sample(&mut self, moment: &Moment<'_>, rows: &mut Rows) -> Outcome {
         let root = moment.root;
         if !has_device(root) {
-            return Outcome {
-                status: Status::Unavailable,
-                reason: Some("dev/dri and dev/accel: no such device on this machine".to_owned()),
-                bytes: 0,
-            };
+            let reason = "dev/dri and dev/accel: no such device on this machine".to_owned();
+            return Outcome::nothing((Status::Unavailable, reason));
         }
         if let Err(error) = self.turn.list(root) {
-            let (status, reason) = files::explain(error, "proc", "a mounted /proc");
-            return Outcome {
-                status,
-                reason: Some(reason),
-                bytes: 0,
-            };
+            return files::no_processes(error);
         }
         let known = &self.turn.known;
         self.holders.retain(|pid| known.contains_key(pid));
@@ -209,16 +201,8 @@ impl Sampler for Drm {
             }
         }
         put(holders.into_values().collect(), rows);
-        let reason =
-            denied.then(|| "some processes: permission denied (needs CAP_SYS_PTRACE)".to_owned());
-        Outcome {
-            status: match reason {
-                Some(_) => Status::Partial,
-                None => Status::Ok,
-            },
-            reason,
-            bytes,
-        }
+        let reason = denied.then(|| files::SOME_DENIED.to_owned());
+        Outcome::obtained(reason, bytes)
     }
 }
 
@@ -374,10 +358,8 @@ mod tests {
         reason = "a test that fails may panic"
     )]
 
-    use std::path::Path;
-
-    use super::super::fixtures::{MadeUp, values};
-    use super::super::recorder::Figures;
+    use super::super::fixtures::values;
+    use super::super::made_up::MadeUp;
     use super::*;
 
     /// In the form of the example in proc_pid_fdinfo(5).
@@ -394,18 +376,7 @@ mod tests {
     }
 
     fn sample(drm: &mut Drm, machine: &MadeUp) -> (Rows, Outcome) {
-        let root = machine.root();
-        let mut rows = Rows::default();
-        let outcome = drm.sample(
-            &Moment {
-                root: &root,
-                full: false,
-                db: Path::new("soak.db"),
-                own: &Figures::default(),
-            },
-            &mut rows,
-        );
-        (rows, outcome)
+        machine.sample(drm, false)
     }
 
     #[test]
@@ -437,7 +408,7 @@ mod tests {
         }
         let open = |pid: u32, fd: u32, client: u64, kib: u64| {
             machine.link(&format!("proc/{pid}/fd/{fd}"), "/dev/dri/renderD128");
-            machine.file(&format!("proc/{pid}/fdinfo/{fd}"), &i915(client, kib));
+            machine.file(&format!("proc/{pid}/fdinfo/{fd}"), i915(client, kib));
         };
         open(7, 3, 1, 1000);
         open(7, 4, 1, 1000); // the same client by another descriptor

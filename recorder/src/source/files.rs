@@ -1,5 +1,6 @@
 //! Reads the text files of a source on held descriptors.
 
+use std::fmt::Display;
 use std::os::fd::OwnedFd;
 
 use memsoak_schema::{Issue, Rows, Spec, Status};
@@ -34,14 +35,7 @@ impl HeldFile {
                 self.fd = (!moment.root.is_captured()).then_some(fd);
                 Ok(())
             }
-            Err(error) => {
-                let (status, reason) = explain(error, path, needs);
-                Err(Outcome {
-                    status,
-                    reason: Some(reason),
-                    bytes: 0,
-                })
-            }
+            Err(error) => Err(Outcome::nothing(explain(error, path, needs))),
         }
     }
 }
@@ -99,55 +93,47 @@ impl Sampler for Files {
                 }
             }
         }
-        if let Some((status, reason)) = failed {
-            return Outcome {
-                status: if obtained > 0 {
-                    Status::Partial
-                } else {
-                    status
-                },
-                reason: Some(reason),
-                bytes,
-            };
-        }
-        let reason = issues.first().map(|(index, first)| {
-            let more = match issues.len() {
-                1 => String::new(),
-                n => format!(" and {} more", n - 1),
-            };
-            format!("{}: {first}{more}", self.spec.paths[*index])
-        });
-        Outcome {
-            status: match (&reason, rows.is_empty()) {
-                (None, _) => Status::Ok,
-                (Some(_), true) => Status::Failed,
-                (Some(_), false) => Status::Partial,
-            },
-            reason,
-            bytes,
+        match failed {
+            Some((_, reason)) if obtained > 0 => Outcome::obtained(Some(reason), bytes),
+            Some(why) => Outcome::nothing(why),
+            None => {
+                let reason = issues
+                    .first()
+                    .map(|(index, first)| reason_of(&self.spec.paths[*index], first, issues.len()));
+                Outcome::of_rows(reason, rows, bytes)
+            }
         }
     }
 }
 
 /// How a read of one file went, by what was wrong with its text.
 pub(super) fn outcome_of(path: &str, issues: &[Issue], rows: &Rows, bytes: u64) -> Outcome {
-    let reason = issues.first().map(|first| match issues.len() {
+    let reason = issues.first();
+    let reason = reason.map(|first| reason_of(&path, first, issues.len()));
+    Outcome::of_rows(reason, rows, bytes)
+}
+
+/// What was wrong with a text, by the first of its issues.
+pub(super) fn reason_of(path: &dyn Display, first: &Issue, count: usize) -> String {
+    match count {
         1 => format!("{path}: {first}"),
         n => format!("{path}: {first} and {} more", n - 1),
-    });
-    Outcome {
-        status: match (&reason, rows.is_empty()) {
-            (None, _) => Status::Ok,
-            (Some(_), true) => Status::Failed,
-            (Some(_), false) => Status::Partial,
-        },
-        reason,
-        bytes,
     }
 }
 
 /// How a reason says that the user may not read something.
 pub const DENIED: &str = "permission denied";
+
+/// Why a sample lacks what belongs to other users' processes.
+pub(super) const SOME_DENIED: &str = "some processes: permission denied (needs CAP_SYS_PTRACE)";
+
+/// What a source of processes or mounts needs.
+pub(super) const A_MOUNTED_PROC: &str = "a mounted /proc";
+
+/// How a sample went for which /proc could not be listed.
+pub(super) fn no_processes(error: Errno) -> Outcome {
+    Outcome::nothing(explain(error, "proc", A_MOUNTED_PROC))
+}
 
 /// What a refusal of the kernel means, with what to do about it.
 pub fn explain(error: Errno, path: &str, needs: &str) -> (Status, String) {

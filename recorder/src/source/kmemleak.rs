@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use memsoak_schema::{Happening, Issue, Label, MetricSpec, Rows, Shape, Spec, Status, Unit, Value};
+use memsoak_schema::{Happening, Issue, Label, MetricSpec, Rows, Shape, Spec, Unit, Value};
 use rustix::io::Errno;
 
 use super::stack::Stack;
@@ -283,14 +283,7 @@ impl Sampler for Kmemleak {
             .and_then(|file| read_beginning(&file, &mut self.text));
         match read {
             Ok(is_cut) => self.is_cut = is_cut,
-            Err(error) => {
-                let (status, reason) = files::explain(error, path, SPEC.needs);
-                return Outcome {
-                    status,
-                    reason: Some(reason),
-                    bytes: 0,
-                };
-            }
+            Err(error) => return Outcome::nothing(files::explain(error, path, SPEC.needs)),
         }
         let report = fnv(&[&self.text]);
         if self.parsed != Some(report) {
@@ -308,14 +301,7 @@ impl Sampler for Kmemleak {
         } else {
             self.issue.clone()
         };
-        Outcome {
-            status: match reason {
-                Some(_) => Status::Partial,
-                None => Status::Ok,
-            },
-            reason,
-            bytes: self.text.len() as u64,
-        }
+        Outcome::obtained(reason, self.text.len() as u64)
     }
 }
 
@@ -374,10 +360,10 @@ fn read_beginning(file: impl std::os::fd::AsFd, text: &mut Vec<u8>) -> Result<bo
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
-    use std::path::Path;
+    use memsoak_schema::Status;
 
-    use super::super::fixtures::{MadeUp, capture, clean};
-    use super::super::recorder::Figures;
+    use super::super::fixtures::{capture, clean};
+    use super::super::made_up::MadeUp;
     use super::*;
 
     const FILE: &str = "sys/kernel/debug/kmemleak";
@@ -465,18 +451,10 @@ mod tests {
     #[test]
     fn a_new_stack_is_told_once_and_an_empty_report_is_no_error() {
         let machine = MadeUp::new();
-        let root = machine.root();
         let mut sampler = Kmemleak::default();
         let mut seen = |text: &[u8]| {
-            machine.file(FILE, std::str::from_utf8(text).unwrap());
-            let mut rows = Rows::default();
-            let moment = Moment {
-                root: &root,
-                full: false,
-                db: Path::new("soak.db"),
-                own: &Figures::default(),
-            };
-            let outcome = sampler.sample(&moment, &mut rows);
+            machine.file(FILE, text);
+            let (rows, outcome) = machine.sample(&mut sampler, false);
             assert_eq!((outcome.status, outcome.reason), (Status::Ok, None));
             (rows.len(), rows.happenings().0.len())
         };
@@ -502,16 +480,8 @@ mod tests {
         let machine = MadeUp::new();
         let object = "unreferenced object 0x1 (size 8):\n  comm \"a\", pid 1, jiffies 1200\n  \
             backtrace:\n    f+0x1/0x2\n";
-        machine.file(FILE, &object.repeat((5 << 20) / object.len()));
-        let root = machine.root();
-        let mut rows = Rows::default();
-        let moment = Moment {
-            root: &root,
-            full: false,
-            db: Path::new("soak.db"),
-            own: &Figures::default(),
-        };
-        let outcome = Kmemleak::default().sample(&moment, &mut rows);
+        machine.file(FILE, object.repeat((5 << 20) / object.len()));
+        let (rows, outcome) = machine.sample(&mut Kmemleak::default(), false);
         assert_eq!((rows.len(), outcome.status), (1, Status::Partial));
         assert!(outcome.reason.unwrap().contains("over 1 MiB"));
         assert!(all(&rows) > 10_000);

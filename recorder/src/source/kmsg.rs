@@ -4,12 +4,12 @@
 
 use std::os::fd::OwnedFd;
 
-use memsoak_schema::{MetricSpec, Rows, Shape, Spec, Status, Unit};
+use memsoak_schema::{MetricSpec, Rows, Shape, Spec, Unit};
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::kmsg_text::{Fold, parse_record};
+use super::kmsg_text::{Fold, Record, parse_record};
 use super::{Moment, Outcome, Sampler, Setup, files};
 
 /// The description of the source.
@@ -56,10 +56,41 @@ struct Kmsg {
     /// Nothing that is still being put together was logged before this.
     open_from_us: i64,
     is_catching_up: bool,
+    count: Count,
+}
+
+/// What was read of the log, by the numbers of its records.
+#[derive(Debug, Default)]
+pub(super) struct Count {
     next_seq: Option<u64>,
-    records: u64,
-    lost: u64,
-    reports: u64,
+    /// Records read.
+    pub(super) records: u64,
+    /// Records that the kernel overwrote before.
+    pub(super) lost: u64,
+    /// Reports made of them.
+    pub(super) reports: u64,
+}
+
+impl Count {
+    /// Counts a record, and those that are missing before it; false where it was read already.
+    pub(super) fn take(&mut self, record: &Record) -> bool {
+        if let Some(next) = self.next_seq {
+            if record.seq < next {
+                return false;
+            }
+            self.lost += record.seq - next;
+        }
+        self.next_seq = Some(record.seq.saturating_add(1));
+        self.records += 1;
+        true
+    }
+
+    /// The rows of the source.
+    pub(super) fn put(&self, rows: &mut Rows) {
+        rows.scalar(b"records", self.records);
+        rows.scalar(b"lost_records", self.lost);
+        rows.scalar(b"reports", self.reports);
+    }
 }
 
 /// Makes the sampler.
@@ -70,7 +101,7 @@ pub fn sampler(setup: &Setup) -> Box<dyn Sampler> {
 impl Sampler for Kmsg {
     fn sample(&mut self, moment: &Moment<'_>, rows: &mut Rows) -> Outcome {
         let path = "dev/kmsg";
-        let lost = self.lost;
+        let lost = self.count.lost;
         let fd = match self.held.take() {
             Some(fd) => Ok(fd),
             None => moment.root.open_file(path).and_then(|fd| self.place(fd)),
@@ -81,28 +112,12 @@ impl Sampler for Kmsg {
                 self.held = Some(fd);
                 bytes
             }
-            Err(error) => {
-                let (status, reason) = files::explain(error, path, SPEC.needs);
-                return Outcome {
-                    status,
-                    reason: Some(reason),
-                    bytes: 0,
-                };
-            }
+            Err(error) => return Outcome::nothing(files::explain(error, path, SPEC.needs)),
         };
-        rows.scalar(b"records", self.records);
-        rows.scalar(b"lost_records", self.lost);
-        rows.scalar(b"reports", self.reports);
-        let reason = (self.lost > lost)
+        self.count.put(rows);
+        let reason = (self.count.lost > lost)
             .then(|| "the kernel overwrote records before they were read".to_owned());
-        Outcome {
-            status: match reason {
-                Some(_) => Status::Partial,
-                None => Status::Ok,
-            },
-            reason,
-            bytes,
-        }
+        Outcome::obtained(reason, bytes)
     }
 }
 
@@ -117,10 +132,7 @@ impl Kmsg {
             last_read_us: None,
             open_from_us: i64::MIN,
             is_catching_up: since_us.is_some(),
-            next_seq: None,
-            records: 0,
-            lost: 0,
-            reports: 0,
+            count: Count::default(),
         }
     }
 
@@ -136,7 +148,7 @@ impl Kmsg {
     /// Reads what is there and hands over the reports that are whole.
     fn read(&mut self, fd: &OwnedFd, rows: &mut Rows) -> Result<u64, Errno> {
         let mut bytes = 0;
-        let before = self.records;
+        let before = self.count.records;
         let was_open = self.fold.is_open();
         let is_catching_up = self.is_catching_up;
         for _ in 0..MOST_RECORDS {
@@ -157,7 +169,7 @@ impl Kmsg {
             }
         }
         // A report whose last line does not come in a whole tick has none.
-        if was_open && self.records == before {
+        if was_open && self.count.records == before {
             self.fold.close();
         }
         let now = us_of(ClockId::Boottime);
@@ -177,10 +189,10 @@ impl Kmsg {
             }
             let mut happening = report.happening;
             happening.boottime_us = Some(at.clamp(from.min(now), now));
-            self.reports += 1;
+            self.count.reports += 1;
             rows.happened(happening);
         }
-        if !was_open || self.records > before {
+        if !was_open || self.count.records > before {
             self.open_from_us = last_read;
         }
         self.last_read_us = Some(now);
@@ -200,15 +212,10 @@ impl Kmsg {
             let Some(record) = parse_record(line) else {
                 continue;
             };
-            if let Some(next) = self.next_seq {
-                if record.seq < next {
-                    continue; // the log was opened anew
-                }
-                self.lost += record.seq - next;
+            // One that was read already comes where the log was opened anew.
+            if self.count.take(&record) {
+                self.fold.take(&record);
             }
-            self.next_seq = Some(record.seq.saturating_add(1));
-            self.records += 1;
-            self.fold.take(&record);
         }
         if rest.len() <= LONGEST_LINE {
             self.text = rest.to_vec();
@@ -232,23 +239,20 @@ mod tests {
 
     use std::fs;
     use std::io::Write as _;
-    use std::path::Path;
 
-    use memsoak_schema::{Happening, Value};
+    use memsoak_schema::{Happening, Status, Value};
 
-    use super::super::recorder::Figures;
+    use super::super::made_up::MadeUp;
     use super::*;
-    use crate::root::Root;
 
     /// A made-up log that grows.
-    struct Log(tempfile::TempDir);
+    struct Log(MadeUp);
 
     impl Log {
         fn new(text: &str) -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            fs::create_dir(dir.path().join("dev")).unwrap();
-            fs::write(dir.path().join("dev/kmsg"), text).unwrap();
-            Self(dir)
+            let machine = MadeUp::new();
+            machine.file("dev/kmsg", text);
+            Self(machine)
         }
 
         fn add(&self, text: &str) {
@@ -258,17 +262,7 @@ mod tests {
         }
 
         fn sample(&self, kmsg: &mut Kmsg) -> (Outcome, Vec<Value>, Vec<Happening>) {
-            let root = Root::open(self.0.path()).unwrap();
-            let mut rows = Rows::default();
-            let outcome = kmsg.sample(
-                &Moment {
-                    root: &root,
-                    full: false,
-                    db: Path::new("soak.db"),
-                    own: &Figures::default(),
-                },
-                &mut rows,
-            );
+            let (rows, outcome) = self.0.sample(kmsg, false);
             let values = rows.iter().map(|row| row.values()[0]).collect();
             (outcome, values, rows.happenings().0.to_vec())
         }

@@ -5,11 +5,11 @@
 
 #![deny(clippy::indexing_slicing)]
 
-use memsoak_schema::{Rows, Status};
+use memsoak_schema::Rows;
 use rustix::io::Errno;
 
 use super::captured::{Captured, Kept};
-use super::kmsg::{BUFFER_BYTES, SPEC};
+use super::kmsg::{BUFFER_BYTES, Count, SPEC};
 use super::kmsg_text::{Fold, Record, parse_record};
 use super::{Moment, Outcome, Sampler, Setup, files};
 use crate::root::Root;
@@ -74,10 +74,7 @@ fn records(log: &[u8]) -> impl Iterator<Item = (&[u8], Record)> {
 #[derive(Default)]
 struct Copied {
     fold: Fold,
-    next_seq: Option<u64>,
-    records: u64,
-    lost: u64,
-    reports: u64,
+    count: Count,
 }
 
 /// Makes the sampler.
@@ -90,48 +87,27 @@ impl Sampler for Copied {
         let path = "dev/kmsg";
         let log = match read_log(moment.root, path) {
             Ok(log) => log,
-            Err(error) => {
-                let (status, reason) = files::explain(error, path, SPEC.needs);
-                return Outcome {
-                    status,
-                    reason: Some(reason),
-                    bytes: 0,
-                };
-            }
+            Err(error) => return Outcome::nothing(files::explain(error, path, SPEC.needs)),
         };
-        let lost = self.lost;
+        let lost = self.count.lost;
         for (_, record) in records(&log) {
-            if let Some(next) = self.next_seq {
-                if record.seq < next {
-                    continue; // the capture before had it
-                }
-                self.lost += record.seq - next;
+            // The capture before may have had it.
+            if self.count.take(&record) {
+                self.fold.take(&record);
             }
-            self.next_seq = Some(record.seq.saturating_add(1));
-            self.records += 1;
-            self.fold.take(&record);
         }
         self.fold.close();
         for report in self.fold.drain() {
             // The log's clock is the best there is: it stands while the machine sleeps, and drifts.
             let mut happening = report.happening;
             happening.boottime_us = i64::try_from(report.stamp_us).ok();
-            self.reports += 1;
+            self.count.reports += 1;
             rows.happened(happening);
         }
-        rows.scalar(b"records", self.records);
-        rows.scalar(b"lost_records", self.lost);
-        rows.scalar(b"reports", self.reports);
-        let reason = (self.lost > lost)
+        self.count.put(rows);
+        let reason = (self.count.lost > lost)
             .then(|| "the kernel overwrote records between two captures".to_owned());
-        Outcome {
-            status: match reason {
-                Some(_) => Status::Partial,
-                None => Status::Ok,
-            },
-            reason,
-            bytes: log.len() as u64,
-        }
+        Outcome::obtained(reason, log.len() as u64)
     }
 }
 
@@ -142,9 +118,9 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use memsoak_schema::Value;
+    use memsoak_schema::{Status, Value};
 
-    use super::super::recorder::Figures;
+    use super::super::made_up::MadeUp;
     use super::*;
 
     fn fixture(name: &str) -> Vec<u8> {
@@ -153,20 +129,9 @@ mod tests {
     }
 
     fn sample(sampler: &mut dyn Sampler, log: &[u8]) -> (Outcome, Vec<Value>, Vec<(String, i64)>) {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("dev")).unwrap();
-        fs::write(dir.path().join("dev/kmsg"), log).unwrap();
-        let root = Root::open(dir.path()).unwrap();
-        let mut rows = Rows::default();
-        let outcome = sampler.sample(
-            &Moment {
-                root: &root,
-                full: true,
-                db: Path::new("soak.db"),
-                own: &Figures::default(),
-            },
-            &mut rows,
-        );
+        let machine = MadeUp::new();
+        machine.file("dev/kmsg", log);
+        let (rows, outcome) = machine.sample(sampler, true);
         let values = rows.iter().flat_map(|row| row.values().to_vec());
         let told = rows.happenings().0.iter();
         let told = told.map(|one| (one.kind.to_owned(), one.boottime_us.unwrap()));

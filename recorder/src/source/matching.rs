@@ -9,7 +9,7 @@
 use memsoak_schema::{Issue, Rows, Spec, Status, Value};
 use rustix::io::Errno;
 
-use super::files::explain;
+use super::files::{explain, reason_of};
 use super::text::{Issues, MALFORMED, lines, parse_i64, parse_u64};
 use super::{Moment, Outcome, Sampler};
 use crate::root::{Root, read_opened};
@@ -168,11 +168,7 @@ impl Sampler for Matching {
             let (status, reason, _) = refusals
                 .next()
                 .unwrap_or_else(|| (Status::Failed, "nothing to read".to_owned(), true));
-            return Outcome {
-                status,
-                reason: Some(reason),
-                bytes: 0,
-            };
+            return Outcome::nothing((status, reason));
         }
         let refused = refusals.find(|(.., matters)| *matters);
         let mut reason = refused.map(|(_, reason, _)| reason);
@@ -182,20 +178,10 @@ impl Sampler for Matching {
         let issues = (self.parse)(&read.texts, rows);
         if let Some((at, first)) = issues.first() {
             let path = read.texts.get(*at).map_or(&b""[..], |text| &text.path);
-            reason = Some(match issues.len() {
-                1 => format!("{}: {first}", path.escape_ascii()),
-                n => format!("{}: {first} and {} more", path.escape_ascii(), n - 1),
-            });
+            reason = Some(reason_of(&path.escape_ascii(), first, issues.len()));
         }
-        Outcome {
-            status: match (&reason, rows.is_empty()) {
-                (None, _) => Status::Ok,
-                (Some(_), true) => Status::Failed,
-                (Some(_), false) => Status::Partial,
-            },
-            reason,
-            bytes: read.texts.iter().map(|text| text.bytes.len() as u64).sum(),
-        }
+        let bytes = read.texts.iter().map(|text| text.bytes.len() as u64).sum();
+        Outcome::of_rows(reason, rows, bytes)
     }
 }
 
@@ -203,12 +189,9 @@ impl Sampler for Matching {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
-    use std::fs;
-    use std::path::Path;
-
     use memsoak_schema::{MetricSpec, Shape, Unit};
 
-    use super::super::recorder::Figures;
+    use super::super::made_up::MadeUp;
     use super::*;
 
     static SPEC: Spec = Spec {
@@ -235,29 +218,13 @@ mod tests {
         issues
     }
 
-    fn sample(root: &Path) -> (Rows, Outcome) {
-        let mut rows = Rows::default();
-        let outcome = Matching::new(&SPEC, parse).sample(
-            &Moment {
-                root: &Root::open(root).unwrap(),
-                full: true,
-                db: Path::new("soak.db"),
-                own: &Figures::default(),
-            },
-            &mut rows,
-        );
-        (rows, outcome)
-    }
-
-    fn write(root: &Path, path: &str, text: &str) {
-        let file = root.join(path);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(file, text).unwrap();
+    fn sample(machine: &MadeUp) -> (Rows, Outcome) {
+        machine.sample(&mut Matching::new(&SPEC, parse), true)
     }
 
     #[test]
     fn files_are_found_by_the_names_of_their_folders() {
-        let dir = tempfile::tempdir().unwrap();
+        let machine = MadeUp::new();
         for (path, text) in [
             ("sys/areas/area1/size", "7\n"),
             ("sys/areas/area0/size", "-5\n"),
@@ -265,9 +232,9 @@ mod tests {
             ("sys/areas/other/size", "2\n"),
             ("sys/kernel/debug/areas/x/used", "3\n"),
         ] {
-            write(dir.path(), path, text);
+            machine.file(path, text);
         }
-        let (rows, outcome) = sample(dir.path());
+        let (rows, outcome) = sample(&machine);
         assert_eq!((outcome.status, outcome.reason), (Status::Ok, None));
         assert_eq!(outcome.bytes, 7);
         let keys: Vec<_> = rows.iter().map(|row| row.key().to_vec()).collect();
@@ -295,27 +262,27 @@ mod tests {
 
     #[test]
     fn a_kernel_without_some_of_the_files_is_read_in_full() {
-        let dir = tempfile::tempdir().unwrap();
-        write(dir.path(), "sys/areas/area0/size", "7\n");
-        write(dir.path(), "sys/kernel/debug/other", "");
-        let (rows, outcome) = sample(dir.path());
+        let machine = MadeUp::new();
+        machine.file("sys/areas/area0/size", "7\n");
+        machine.file("sys/kernel/debug/other", "");
+        let (rows, outcome) = sample(&machine);
         assert_eq!((outcome.status, rows.len()), (Status::Ok, 1));
     }
 
     #[test]
     fn a_debugfs_that_is_not_mounted_is_named_as_the_reason() {
-        let dir = tempfile::tempdir().unwrap();
-        write(dir.path(), "sys/areas/area0/size", "7\n");
-        fs::create_dir_all(dir.path().join("sys/kernel/debug")).unwrap();
-        let (_, outcome) = sample(dir.path());
+        let machine = MadeUp::new();
+        machine.file("sys/areas/area0/size", "7\n");
+        machine.folder("sys/kernel/debug");
+        let (_, outcome) = sample(&machine);
         assert_eq!(outcome.status, Status::Partial);
         assert!(outcome.reason.unwrap().contains("debugfs is not mounted"));
     }
 
     #[test]
     fn a_machine_with_none_of_the_files_says_what_is_needed() {
-        let dir = tempfile::tempdir().unwrap();
-        let (rows, outcome) = sample(dir.path());
+        let machine = MadeUp::new();
+        let (rows, outcome) = sample(&machine);
         assert!(rows.is_empty());
         assert_eq!(outcome.status, Status::Unavailable);
         assert_eq!(
@@ -326,13 +293,13 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_understood_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        write(dir.path(), "sys/areas/area0/size", "7");
-        let (_, outcome) = sample(dir.path());
+        let machine = MadeUp::new();
+        machine.file("sys/areas/area0/size", "7");
+        let (_, outcome) = sample(&machine);
         assert_eq!(outcome.status, Status::Failed);
-        write(dir.path(), "sys/areas/area1/size", "7\n8\n");
-        write(dir.path(), "sys/areas/area2/size", "9\n");
-        let (rows, outcome) = sample(dir.path());
+        machine.file("sys/areas/area1/size", "7\n8\n");
+        machine.file("sys/areas/area2/size", "9\n");
+        let (rows, outcome) = sample(&machine);
         assert_eq!((outcome.status, rows.len()), (Status::Partial, 1));
         assert_eq!(
             outcome.reason.unwrap(),

@@ -52,6 +52,11 @@ pub mod zswap;
 #[cfg(test)]
 mod fixtures;
 mod follow;
+mod kmsg_details;
+mod kmsg_phrases;
+#[cfg(test)]
+mod made_up;
+mod process_row;
 mod stack;
 mod text;
 mod turn;
@@ -127,6 +132,44 @@ pub struct Outcome {
     pub reason: Option<String>,
     /// Bytes read.
     pub bytes: u64,
+}
+
+impl Outcome {
+    /// Values were obtained: all, or only part of them where there is a reason why.
+    pub fn obtained(reason: Option<String>, bytes: u64) -> Self {
+        Self {
+            status: match reason {
+                Some(_) => Status::Partial,
+                None => Status::Ok,
+            },
+            reason,
+            bytes,
+        }
+    }
+
+    /// Nothing was obtained: what that makes of the sample, and why, as [`files::explain`] gives them.
+    pub fn nothing((status, reason): (Status, String)) -> Self {
+        Self {
+            status,
+            reason: Some(reason),
+            bytes: 0,
+        }
+    }
+
+    /// The rows show what was obtained: where something was wrong and there are none, nothing was.
+    pub fn of_rows(reason: Option<String>, rows: &Rows, bytes: u64) -> Self {
+        match reason {
+            Some(reason) if rows.is_empty() => {
+                Self::nothing((Status::Failed, reason)).having_read(bytes)
+            }
+            reason => Self::obtained(reason, bytes),
+        }
+    }
+
+    /// Though nothing came of it, so many bytes were read.
+    pub fn having_read(self, bytes: u64) -> Self {
+        Self { bytes, ..self }
+    }
 }
 
 /// Reads a source again and again.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use memsoak_schema::{Happening, Issue, Label, MetricSpec, Rows, Shape, Spec, Status, Unit, Value};
+use memsoak_schema::{Happening, Issue, Label, MetricSpec, Rows, Shape, Spec, Unit, Value};
 
 use super::files::HeldFile;
 use super::text::{DUPLICATE, Issues, MALFORMED, Seen, lines, parse_u64, words};
@@ -57,14 +57,7 @@ impl Sampler for Modules {
         if reason.is_none() {
             self.tell_changes(rows);
         }
-        Outcome {
-            status: match reason {
-                Some(_) => Status::Partial,
-                None => Status::Ok,
-            },
-            reason,
-            bytes: self.file.text.len() as u64,
-        }
+        Outcome::obtained(reason, self.file.text.len() as u64)
     }
 }
 
@@ -147,12 +140,11 @@ fn parse_line(line: &[u8]) -> Option<(&[u8], [Value; 2], &[u8])> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
-    use std::path::Path;
+    use memsoak_schema::Status;
 
     use super::super::fixtures::{capture, clean, values};
-    use super::super::recorder::Figures;
+    use super::super::made_up::MadeUp;
     use super::*;
-    use crate::root::Root;
 
     #[test]
     fn modules_are_read_with_their_taint() {
@@ -175,22 +167,11 @@ mod tests {
 
     #[test]
     fn what_comes_and_goes_between_samples_is_told_and_the_first_sample_tells_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("proc")).unwrap();
-        let root = Root::open(dir.path()).unwrap();
+        let machine = MadeUp::new();
         let mut sampler = Modules::default();
         let mut seen = |text: &str| {
-            std::fs::write(dir.path().join("proc/modules"), text).unwrap();
-            let mut rows = Rows::default();
-            let outcome = sampler.sample(
-                &Moment {
-                    root: &root,
-                    full: false,
-                    db: Path::new("soak.db"),
-                    own: &Figures::default(),
-                },
-                &mut rows,
-            );
+            machine.file("proc/modules", text);
+            let (rows, outcome) = machine.sample(&mut sampler, false);
             let texts: Vec<_> = rows
                 .happenings()
                 .0

@@ -144,10 +144,8 @@ impl Sampler for PageOwner {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
-    use std::path::Path;
-
-    use super::super::fixtures::{MadeUp, capture, clean, parsed};
-    use super::super::recorder::Figures;
+    use super::super::fixtures::{capture, clean, parsed};
+    use super::super::made_up::{MadeUp, SETUP};
     use super::*;
 
     const FILE: &str = "sys/kernel/debug/page_owner_stacks/show_stacks";
@@ -186,19 +184,7 @@ mod tests {
     fn an_older_kernel_says_why_it_has_none() {
         let machine = MadeUp::new();
         let sample = |machine: &MadeUp| {
-            let root = machine.root();
-            let moment = Moment {
-                root: &root,
-                full: true,
-                db: Path::new("soak.db"),
-                own: &Figures::default(),
-            };
-            let mut sampler = sampler(&Setup {
-                interval_us: 1,
-                held_processes: 0,
-                recorded_until_us: None,
-            });
-            let outcome = sampler.sample(&moment, &mut Rows::default());
+            let (_, outcome) = machine.sample(sampler(&SETUP).as_mut(), true);
             assert_eq!(outcome.status, Status::Unavailable);
             outcome.reason.unwrap()
         };

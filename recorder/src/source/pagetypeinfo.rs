@@ -5,7 +5,7 @@
 
 use memsoak_schema::{Issue, Label, Rows, Shape, Spec, Value};
 
-use super::buddyinfo::{ORDERS, blocks, parse_orders};
+use super::buddyinfo::{ORDERS, columns_after, parse_orders};
 use super::text::{
     DUPLICATE, Issues, MALFORMED, Seen, first_word, lines, parse_i64, parse_u64, words,
 };
@@ -16,23 +16,7 @@ pub static SPEC: Spec = Spec {
     name: "pagetypeinfo",
     paths: &["proc/pagetypeinfo"],
     shape: Shape::Entities {
-        columns: &[
-            blocks("pageblocks"),
-            blocks("free_order0"),
-            blocks("free_order1"),
-            blocks("free_order2"),
-            blocks("free_order3"),
-            blocks("free_order4"),
-            blocks("free_order5"),
-            blocks("free_order6"),
-            blocks("free_order7"),
-            blocks("free_order8"),
-            blocks("free_order9"),
-            blocks("free_order10"),
-            blocks("free_order11"),
-            blocks("free_order12"),
-            blocks("free_order13"),
-        ],
+        columns: &columns_after("pageblocks"),
     },
     interval_s: 60,
     needs: "root or CAP_DAC_READ_SEARCH",

@@ -13,18 +13,16 @@
 //! device does not finish (`exit_aio` in kernel/fork.c). Such a process is left out until it lets go.
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
 
-use memsoak_schema::{Label, MetricSpec, Rows, Shape, Spec, Status, Trend, Unit, Value};
+use memsoak_schema::{MetricSpec, Rows, Shape, Spec, Trend, Unit};
 use rustix::fs::RawDir;
 use rustix::io::Errno;
 
 use super::captured::{Captured, Kept};
-use super::process_fds::Newest;
-use super::process_text::{self, Statm};
-use super::{Moment, Outcome, Sampler, Setup};
+use super::process_row::{Process, Reading, key_of};
+use super::process_text;
+use super::{Moment, Outcome, Sampler, Setup, files};
 use crate::root::{Root, read_whole};
 
 /// The description of the source.
@@ -80,30 +78,12 @@ pub const CAPTURED: Captured = Captured::Kept(&[
     Kept::Link("proc/PID/exe"),
 ]);
 
-const COLUMNS: usize = 12;
-
 /// A full turn over the processes that do not change is done within this many ticks ...
 const TURN_TICKS: u64 = 30;
 /// ... and within this time, whichever comes first.
 const TURN_US: u64 = 60_000_000;
 /// A turn takes at least this many processes a tick: with few processes all are fresh.
 const TURN_LEAST: usize = 32;
-
-struct Process {
-    key: Vec<u8>,
-    inode: u64,
-    statm: Option<Statm>,
-    held: Option<OwnedFd>,
-    /// Kernel threads have no address space: their statm is zeros for ever.
-    has_memory: bool,
-    values: [Value; COLUMNS],
-    comm: Vec<u8>,
-    exe: Option<Vec<u8>>,
-    ppid: Option<u32>,
-    uid: Option<u32>,
-    newest_fds: Newest,
-    listed: u64,
-}
 
 struct Processes {
     turn_ticks: u64,
@@ -115,9 +95,7 @@ struct Processes {
     listing: u64,
     /// Processes whose files block.
     left_out: Vec<u32>,
-    counts_fds_by_stat: Option<bool>,
-    buffer: Vec<u8>,
-    bytes: u64,
+    reading: Reading,
 }
 
 /// Makes the sampler.
@@ -131,9 +109,7 @@ pub fn sampler(setup: &Setup) -> Box<dyn Sampler> {
         last_pid: None,
         listing: 0,
         left_out: Vec::new(),
-        counts_fds_by_stat: None,
-        buffer: Vec::new(),
-        bytes: 0,
+        reading: Reading::default(),
     })
 }
 
@@ -145,7 +121,7 @@ enum Seen {
 
 impl Sampler for Processes {
     fn sample(&mut self, moment: &Moment<'_>, rows: &mut Rows) -> Outcome {
-        self.bytes = 0;
+        self.reading.bytes = 0;
         let root = moment.root;
         let mut gone = Vec::new();
         let mut changed = Vec::new();
@@ -165,17 +141,19 @@ impl Sampler for Processes {
             }
         }
         if list && let Err(error) = self.list(root, &mut changed, &mut gone) {
-            let (status, reason) = super::files::explain(error, "proc", "a mounted /proc");
-            return Outcome {
-                status,
-                reason: Some(reason),
-                bytes: self.bytes,
-            };
+            return files::no_processes(error).having_read(self.reading.bytes);
         }
         changed.sort_unstable();
         self.take_turn(&mut changed);
         for pid in &changed {
-            if !self.read_in_full(root, *pid) {
+            let Some(process) = self.known.get_mut(pid) else {
+                continue;
+            };
+            // Of one without memory statm is not read again, and let go.
+            let was_held = process.held.is_some();
+            let is_there = process.read_in_full(root, *pid, &mut self.reading);
+            self.held -= usize::from(was_held && process.held.is_none());
+            if !is_there {
                 self.forget(*pid, &mut gone);
             }
         }
@@ -196,19 +174,11 @@ impl Sampler for Processes {
         for key in &gone {
             rows.gone(key);
         }
-        let (status, reason) = match self.left_out.as_slice() {
-            [] => (Status::Ok, None),
-            left_out => {
-                let pids: Vec<_> = left_out.iter().map(u32::to_string).collect();
-                let text = format!("the files of {} block: left out", pids.join(", "));
-                (Status::Partial, Some(text))
-            }
-        };
-        Outcome {
-            status,
-            reason,
-            bytes: self.bytes,
-        }
+        let reason = (!self.left_out.is_empty()).then(|| {
+            let pids: Vec<_> = self.left_out.iter().map(u32::to_string).collect();
+            format!("the files of {} block: left out", pids.join(", "))
+        });
+        Outcome::obtained(reason, self.reading.bytes)
     }
 
     fn leave_out(&mut self, blocking: &[&str]) -> bool {
@@ -233,8 +203,8 @@ impl Processes {
     /// The pid that was given out last: while it stays, no process was born.
     fn last_pid(&mut self, root: &Root) -> Option<u64> {
         let file = root.open_file("proc/loadavg").ok()?;
-        read_whole(&file, &mut self.buffer).ok()?;
-        let text = self.buffer.trim_ascii_end();
+        read_whole(&file, &mut self.reading.buffer).ok()?;
+        let text = self.reading.buffer.trim_ascii_end();
         let last = text.rsplit(|&byte| byte == b' ').next()?;
         std::str::from_utf8(last).ok()?.parse().ok()
     }
@@ -251,10 +221,10 @@ impl Processes {
             // A held descriptor gives ESRCH after the process's end, never the pid's next owner.
             Some(fd) => {
                 root.reads_held_statm(pid);
-                read_whole(fd, &mut self.buffer)
+                read_whole(fd, &mut self.reading.buffer)
             }
             None => root.open_file(&format!("proc/{pid}/statm")).and_then(|fd| {
-                read_whole(&fd, &mut self.buffer)?;
+                read_whole(&fd, &mut self.reading.buffer)?;
                 if self.held < self.held_limit {
                     self.held += 1;
                     process.held = Some(fd);
@@ -262,10 +232,10 @@ impl Processes {
                 Ok(())
             }),
         };
-        self.bytes += self.buffer.len() as u64;
+        self.reading.bytes += self.reading.buffer.len() as u64;
         match read {
             Ok(()) => {
-                let statm = process_text::parse_statm(&self.buffer);
+                let statm = process_text::parse_statm(&self.reading.buffer);
                 if statm == process.statm {
                     Seen::Same
                 } else {
@@ -347,8 +317,8 @@ impl Processes {
 
     fn start_key(&mut self, root: &Root, pid: u32) -> Option<Vec<u8>> {
         let file = root.open_file(&format!("proc/{pid}/stat")).ok()?;
-        read_whole(&file, &mut self.buffer).ok()?;
-        let stat = process_text::parse_stat(&self.buffer)?;
+        read_whole(&file, &mut self.reading.buffer).ok()?;
+        let stat = process_text::parse_stat(&self.reading.buffer)?;
         Some(key_of(pid, stat.start_ticks))
     }
 
@@ -378,153 +348,6 @@ impl Processes {
             }
         }
     }
-
-    /// Reads status, stat and the number of descriptors. Says false when the process is gone.
-    fn read_in_full(&mut self, root: &Root, pid: u32) -> bool {
-        let fds = self.count_fds(root, pid);
-        let Some(process) = self.known.get_mut(&pid) else {
-            return true;
-        };
-        let Ok(file) = root.open_file(&format!("proc/{pid}/stat")) else {
-            return false;
-        };
-        if read_whole(&file, &mut self.buffer).is_err() {
-            return false;
-        }
-        self.bytes += self.buffer.len() as u64;
-        let Some(stat) = process_text::parse_stat(&self.buffer) else {
-            return false;
-        };
-        let key = key_of(pid, stat.start_ticks);
-        if process.key.is_empty() {
-            process.key = key;
-        } else if process.key != key {
-            return false; // the pid's next owner; the next listing finds it
-        }
-        let comm = steady_name(stat.comm);
-        let renamed = process.comm != comm;
-        if renamed {
-            process.comm.clear();
-            process.comm.extend_from_slice(comm);
-        }
-        let values = &mut process.values;
-        values[8] = stat.minor_faults.into();
-        values[9] = stat.major_faults.into();
-        values[10] = (stat.utime_ticks + stat.stime_ticks).into();
-        values[11] = Value::Int(i64::from(stat.state));
-        process.ppid = Some(stat.ppid);
-        values[6] = stat.threads.into();
-        values[7] = fds.into();
-        process.newest_fds.update(root, pid, fds);
-
-        let Ok(file) = root.open_file(&format!("proc/{pid}/status")) else {
-            return false;
-        };
-        if read_whole(&file, &mut self.buffer).is_err() {
-            return false;
-        }
-        self.bytes += self.buffer.len() as u64;
-        let status = process_text::parse_status(&self.buffer);
-        values[0] = status.rss_anon_kib.into();
-        values[1] = status.rss_file_kib.into();
-        values[2] = status.rss_shmem_kib.into();
-        values[3] = status.vm_swap_kib.into();
-        values[4] = status.vm_size_kib.into();
-        values[5] = status.vm_pte_kib.into();
-        process.uid = status.uid;
-        process.has_memory = status.vm_size_kib.is_some();
-        if !process.has_memory && process.held.take().is_some() {
-            self.held -= 1;
-        }
-        if renamed {
-            process.exe = if process.has_memory {
-                exe_name(root, pid)
-            } else {
-                None
-            };
-        }
-        true
-    }
-
-    /// Open descriptors. Since Linux 6.2 (commit f1f1f2569901) the size of the folder is their
-    /// number; before, the folder must be listed.
-    fn count_fds(&mut self, root: &Root, pid: u32) -> Option<u64> {
-        let folder = format!("proc/{pid}/fd");
-        // A capture keeps the names in the folder, one on a line.
-        if root.is_captured()
-            && let Some(names) = root.bytes(&folder)
-        {
-            return Some(names.split_inclusive(|byte| *byte == b'\n').count() as u64);
-        }
-        let by_stat = match self.counts_fds_by_stat {
-            Some(by_stat) => by_stat,
-            None => {
-                let own = root
-                    .stat("proc/self/fd")
-                    .is_some_and(|stat| stat.st_size > 0);
-                self.counts_fds_by_stat = Some(own);
-                own
-            }
-        };
-        if by_stat {
-            return u64::try_from(root.stat(&folder)?.st_size).ok();
-        }
-        let directory = root.open_dir(&folder).ok()?;
-        let mut buffer = [MaybeUninit::uninit(); 8 * 1024];
-        let mut entries = RawDir::new(&directory, &mut buffer);
-        let mut count = 0;
-        while let Some(entry) = entries.next() {
-            count += u64::from(!entry.ok()?.file_name().to_bytes().starts_with(b"."));
-        }
-        Some(count)
-    }
-}
-
-impl Process {
-    fn new(inode: u64, listed: u64) -> Self {
-        Self {
-            key: Vec::new(),
-            inode,
-            statm: None,
-            held: None,
-            has_memory: true,
-            values: [Value::Null; COLUMNS],
-            comm: Vec::new(),
-            exe: None,
-            ppid: None,
-            uid: None,
-            newest_fds: Newest::default(),
-            listed,
-        }
-    }
-
-    fn put(&self, rows: &mut Rows) {
-        if self.key.is_empty() {
-            return;
-        }
-        rows.entity(&self.key, &self.comm, &self.values);
-        let number = |n: u32| Label::Int(n.into());
-        if let Some(pid) = self
-            .key
-            .split(|&b| b == b'.')
-            .next()
-            .and_then(|pid| std::str::from_utf8(pid).ok()?.parse::<u32>().ok())
-        {
-            rows.label("pid", number(pid));
-        }
-        if let Some(ppid) = self.ppid {
-            rows.label("ppid", number(ppid));
-        }
-        if let Some(uid) = self.uid {
-            rows.label("uid", number(uid));
-        }
-        if let Some(exe) = &self.exe {
-            rows.label("exe", Label::Bytes(exe));
-        }
-        if let Some(kind) = &self.newest_fds.kind {
-            rows.label("newest_fds", Label::Bytes(kind));
-        }
-    }
 }
 
 /// The process that a path in /proc belongs to.
@@ -532,275 +355,5 @@ fn pid_in(path: &str) -> Option<u32> {
     path.strip_prefix("proc/")?.split('/').next()?.parse().ok()
 }
 
-/// Identity of a process within a boot: pid and start time in clock ticks.
-fn key_of(pid: u32, start_ticks: u64) -> Vec<u8> {
-    let mut key = Vec::with_capacity(16);
-    let _ = write!(key, "{pid}.{start_ticks}");
-    key
-}
-
-/// A kernel worker's name without the work it does now, which changes from tick to tick
-/// (`kworker/0:1-events`; Linux 4.18, commit 6b59808bfe48).
-fn steady_name(comm: &[u8]) -> &[u8] {
-    if comm.starts_with(b"kworker/") {
-        let end = comm.iter().position(|byte| b"-+".contains(byte));
-        comm.get(..end.unwrap_or(comm.len())).unwrap_or(comm)
-    } else {
-        comm
-    }
-}
-
-/// The file name of the executable, without its folders: they can hold secrets and seldom help.
-fn exe_name(root: &Root, pid: u32) -> Option<Vec<u8>> {
-    let target = root.read_link(&format!("proc/{pid}/exe"))?;
-    let name = target.rsplit(|&byte| byte == b'/').next()?;
-    Some(name.to_vec())
-}
-
 #[cfg(test)]
-mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::indexing_slicing,
-        reason = "a test that fails may panic"
-    )]
-
-    use std::fs;
-    use std::path::Path;
-
-    use super::super::recorder::Figures;
-    use super::*;
-
-    /// A made-up /proc whose processes can be changed.
-    struct Proc(tempfile::TempDir);
-
-    impl Proc {
-        fn new() -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            fs::create_dir(dir.path().join("proc")).unwrap();
-            Self(dir)
-        }
-
-        fn path(&self) -> &Path {
-            self.0.path()
-        }
-
-        fn put(&self, pid: u32, start: u64, comm: &str, anon_pages: u64) {
-            let dir = self.path().join(format!("proc/{pid}"));
-            fs::create_dir_all(dir.join("fd")).unwrap();
-            fs::write(dir.join("fd/0"), "").unwrap();
-            fs::write(dir.join("statm"), format!("500 {anon_pages} 0 1 0 40 0\n")).unwrap();
-            fs::write(
-                dir.join("stat"),
-                format!(
-                    "{pid} ({comm}) S 1 1 1 0 -1 4 7 0 3 0 5 6 0 0 20 0 2 0 {start} 2048000 9\n"
-                ),
-            )
-            .unwrap();
-            let anon = anon_pages * 4;
-            fs::write(
-                dir.join("status"),
-                format!(
-                    "Name:\t{comm}\nState:\tS (sleeping)\nPPid:\t1\nUid:\t5\t5\t5\t5\nVmSize:\t2000 kB\n\
-                     RssAnon:\t{anon} kB\nRssFile:\t0 kB\nRssShmem:\t0 kB\nVmPTE:\t44 kB\nVmSwap:\t0 kB\nThreads:\t2\n"
-                ),
-            )
-            .unwrap();
-        }
-
-        fn end(&self, pid: u32) {
-            fs::remove_dir_all(self.path().join(format!("proc/{pid}"))).unwrap();
-        }
-
-        fn last_pid(&self, pid: u32) {
-            let text = format!("0.00 0.00 0.00 1/90 {pid}\n");
-            fs::write(self.path().join("proc/loadavg"), text).unwrap();
-        }
-    }
-
-    /// Rows as (key, name, rss_anon_kib), and the keys that are gone.
-    type Seen = (Vec<(String, String, Value)>, Vec<String>);
-
-    fn sample(sampler: &mut dyn Sampler, proc: &Proc, full: bool) -> Seen {
-        let root = Root::open(proc.path()).unwrap();
-        let mut rows = Rows::default();
-        let outcome = sampler.sample(
-            &Moment {
-                root: &root,
-                full,
-                db: Path::new("soak.db"),
-                own: &Figures::default(),
-            },
-            &mut rows,
-        );
-        assert_eq!(outcome.status, Status::Ok);
-        assert_eq!(rows.is_incremental(), !full);
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let mut seen: Vec<_> = rows
-            .iter()
-            .map(|row| (text(row.key()), text(row.name()), row.values()[0]))
-            .collect();
-        seen.sort_by(|a, b| a.0.cmp(&b.0));
-        (seen, rows.gone_keys().map(text).collect())
-    }
-
-    fn row(key: &str, name: &str, anon: i64) -> (String, String, Value) {
-        (key.to_owned(), name.to_owned(), Value::Int(anon))
-    }
-
-    fn setup(held_processes: usize) -> Setup {
-        Setup {
-            interval_us: 1_000_000,
-            held_processes,
-            recorded_until_us: None,
-        }
-    }
-
-    #[test]
-    fn what_grows_is_seen_what_ends_is_gone_and_what_stays_is_in_the_full_picture() {
-        for held in [0, 100] {
-            let proc = Proc::new();
-            proc.last_pid(8);
-            proc.put(7, 100, "a b) (c", 10);
-            proc.put(8, 100, "idle", 1);
-            let mut sampler = sampler(&setup(held));
-            let (seen, _) = sample(sampler.as_mut(), &proc, true);
-            assert_eq!(
-                seen,
-                vec![row("7.100", "a b) (c", 40), row("8.100", "idle", 4)]
-            );
-            assert_eq!(sampler.held_descriptors(), held.min(2));
-
-            proc.put(7, 100, "a b) (c", 12);
-            let (seen, gone) = sample(sampler.as_mut(), &proc, false);
-            assert!(seen.contains(&row("7.100", "a b) (c", 48)), "{seen:?}");
-            assert!(gone.is_empty());
-
-            proc.end(8);
-            proc.last_pid(9);
-            let (_, gone) = sample(sampler.as_mut(), &proc, false);
-            assert_eq!(gone, vec!["8.100"]);
-            let (seen, _) = sample(sampler.as_mut(), &proc, true);
-            assert_eq!(seen, vec![row("7.100", "a b) (c", 48)]);
-        }
-    }
-
-    #[test]
-    fn the_next_owner_of_a_pid_is_another_process() {
-        // Not held: a descriptor of the old process would say ESRCH on a real /proc.
-        let proc = Proc::new();
-        proc.last_pid(7);
-        proc.put(7, 100, "old", 10);
-        let mut sampler = sampler(&setup(0));
-        sample(sampler.as_mut(), &proc, true);
-        // The old folder is kept under another name, so that the new one does not get its inode.
-        let folder = |name: &str| proc.path().join("proc").join(name);
-        fs::rename(folder("7"), folder("ended")).unwrap();
-        proc.put(7, 900, "new", 10);
-        proc.last_pid(7_000);
-        let (seen, gone) = sample(sampler.as_mut(), &proc, false);
-        assert_eq!(gone, vec!["7.100"]);
-        assert!(seen.contains(&row("7.900", "new", 40)), "{seen:?}");
-    }
-
-    #[test]
-    fn what_vanishes_between_the_listing_and_the_read_was_never_there() {
-        let proc = Proc::new();
-        proc.last_pid(9);
-        proc.put(7, 100, "stays", 10);
-        // Of one only the folder is left, of the other only the first file that is read.
-        fs::create_dir(proc.path().join("proc/8")).unwrap();
-        proc.put(9, 100, "ends", 1);
-        fs::remove_file(proc.path().join("proc/9/stat")).unwrap();
-        let mut sampler = sampler(&setup(10));
-        let (seen, gone) = sample(sampler.as_mut(), &proc, true);
-        assert_eq!(seen, vec![row("7.100", "stays", 40)]);
-        assert!(gone.is_empty());
-        // One that is known and ends while it is read is gone.
-        proc.put(7, 100, "stays", 11);
-        fs::remove_file(proc.path().join("proc/7/status")).unwrap();
-        let (seen, gone) = sample(sampler.as_mut(), &proc, false);
-        assert_eq!((seen, gone), (vec![], vec!["7.100".to_owned()]));
-    }
-
-    #[test]
-    fn a_zombie_is_there_without_memory_until_it_is_reaped() {
-        let proc = Proc::new();
-        proc.last_pid(7);
-        proc.put(7, 100, "worker", 10);
-        let mut sampler = sampler(&setup(10));
-        sample(sampler.as_mut(), &proc, true);
-        let dir = proc.path().join("proc/7");
-        fs::write(dir.join("statm"), "0 0 0 0 0 0 0\n").unwrap();
-        fs::write(
-            dir.join("stat"),
-            "7 (worker) Z 1 1 1 0 -1 4 7 0 3 0 5 6 0 0 20 0 0 0 100 0 0\n",
-        )
-        .unwrap();
-        fs::write(
-            dir.join("status"),
-            "Name:\tworker\nState:\tZ (zombie)\nPPid:\t1\nUid:\t5\t5\t5\t5\nThreads:\t0\n",
-        )
-        .unwrap();
-        let (seen, gone) = sample(sampler.as_mut(), &proc, false);
-        let none = ("7.100".to_owned(), "worker".to_owned(), Value::Null);
-        assert_eq!((seen, gone.len()), (vec![none], 0));
-        assert_eq!(sampler.held_descriptors(), 0);
-        proc.end(7);
-        proc.last_pid(8);
-        let (_, gone) = sample(sampler.as_mut(), &proc, false);
-        assert_eq!(gone, vec!["7.100"]);
-    }
-
-    #[test]
-    fn after_an_exec_the_process_is_the_same_under_its_new_name() {
-        let proc = Proc::new();
-        proc.last_pid(7);
-        proc.put(7, 100, "sh", 10);
-        let mut sampler = sampler(&setup(10));
-        sample(sampler.as_mut(), &proc, true);
-        proc.put(7, 100, "server", 20);
-        let (seen, gone) = sample(sampler.as_mut(), &proc, false);
-        assert_eq!(seen, vec![row("7.100", "server", 80)]);
-        assert!(gone.is_empty());
-    }
-
-    #[test]
-    fn a_process_whose_files_block_is_left_out_and_comes_back() {
-        let proc = Proc::new();
-        proc.last_pid(8);
-        proc.put(7, 100, "hangs", 10);
-        proc.put(8, 100, "idle", 1);
-        let mut sampler = sampler(&setup(10));
-        assert!(!sampler.leave_out(&["proc"]), "nothing is left then");
-        assert!(sampler.leave_out(&["proc/7/stat"]));
-        let root = Root::open(proc.path()).unwrap();
-        let own = Figures::default();
-        let moment = Moment {
-            root: &root,
-            full: true,
-            db: Path::new("soak.db"),
-            own: &own,
-        };
-        let mut rows = Rows::default();
-        let outcome = sampler.sample(&moment, &mut rows);
-        assert_eq!(outcome.status, Status::Partial);
-        assert_eq!(
-            outcome.reason.as_deref(),
-            Some("the files of 7 block: left out")
-        );
-        let keys: Vec<_> = rows.iter().map(|row| row.key().to_vec()).collect();
-        assert_eq!(keys, [b"8.100"]);
-
-        assert!(sampler.leave_out(&[]));
-        let (seen, _) = sample(sampler.as_mut(), &proc, false);
-        assert!(seen.contains(&row("7.100", "hangs", 40)), "{seen:?}");
-    }
-
-    #[test]
-    fn a_kernel_workers_name_stays_while_its_work_changes() {
-        assert_eq!(steady_name(b"kworker/0:1-events"), b"kworker/0:1");
-        assert_eq!(steady_name(b"kworker/u8:2+flush-8:0"), b"kworker/u8:2");
-        assert_eq!(steady_name(b"my-server"), b"my-server");
-    }
-}
+mod tests;

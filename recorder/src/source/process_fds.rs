@@ -82,8 +82,7 @@ fn kind_of(link: &[u8]) -> Vec<u8> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
-    use std::os::unix::fs::symlink;
-
+    use super::super::made_up::MadeUp;
     use super::*;
 
     #[test]
@@ -107,15 +106,16 @@ mod tests {
 
     #[test]
     fn the_newest_are_looked_at_when_there_are_many_more() {
-        let dir = tempfile::tempdir().unwrap();
-        let fds = dir.path().join("proc/7/fd");
-        std::fs::create_dir_all(&fds).unwrap();
+        let machine = MadeUp::new();
         let open = |numbers: std::ops::Range<u64>, what: &str| {
             for number in numbers {
-                symlink(format!("{what}:[{number}]"), fds.join(number.to_string())).unwrap();
+                machine.link(
+                    &format!("proc/7/fd/{number}"),
+                    &format!("{what}:[{number}]"),
+                );
             }
         };
-        let root = Root::open(dir.path()).unwrap();
+        let root = machine.root();
         let mut newest = Newest::default();
         open(0..20, "pipe");
         newest.update(&root, 7, Some(20));

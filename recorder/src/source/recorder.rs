@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use memsoak_schema::{MetricSpec, Rows, Shape, Spec, Status, Trend, Unit};
+use memsoak_schema::{MetricSpec, Rows, Shape, Spec, Trend, Unit};
 
 use super::process_text::parse_statm;
 use super::{Moment, Outcome, Sampler, Setup};
@@ -78,11 +78,7 @@ impl Sampler for Own {
         rows.scalar(b"late_ticks", own.late_ticks);
         rows.scalar(b"missed_ticks", own.missed_ticks);
         rows.scalar(b"lost_ticks", own.lost_ticks);
-        Outcome {
-            status: Status::Ok,
-            reason: None,
-            bytes: 0,
-        }
+        Outcome::obtained(None, 0)
     }
 }
 

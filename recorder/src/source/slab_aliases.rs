@@ -106,9 +106,7 @@ fn others(links: &[(Vec<u8>, Vec<u8>)]) -> HashMap<Vec<u8>, Vec<u8>> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
-    use std::path::Path;
-
-    use super::super::recorder::Figures;
+    use super::super::made_up::{MadeUp, SETUP};
     use super::*;
 
     fn told(aliases: &HashMap<Vec<u8>, Vec<u8>>, name: &str) -> Option<String> {
@@ -149,30 +147,13 @@ mod tests {
     fn the_caches_of_a_machine_are_labelled_and_otherwise_as_they_were() {
         let capture = "6.18-x86_64-microvm/t0";
         let text = super::super::fixtures::capture(capture, "proc/slabinfo");
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(dir.path().join("proc")).unwrap();
-        std::fs::create_dir_all(dir.path().join("sys/kernel/slab/:0000192")).unwrap();
-        std::fs::write(dir.path().join("proc/slabinfo"), &text).unwrap();
+        let machine = MadeUp::new();
+        machine.file("proc/slabinfo", &text);
+        machine.folder("sys/kernel/slab/:0000192");
         for name in ["dentry", "my_objects"] {
-            let link = dir.path().join("sys/kernel/slab").join(name);
-            std::os::unix::fs::symlink(":0000192", link).unwrap();
+            machine.link(&format!("sys/kernel/slab/{name}"), ":0000192");
         }
-        let root = Root::open(dir.path()).unwrap();
-        let setup = Setup {
-            interval_us: 1_000_000,
-            held_processes: 0,
-            recorded_until_us: None,
-        };
-        let mut rows = Rows::default();
-        sampler(&setup).sample(
-            &Moment {
-                root: &root,
-                full: true,
-                db: Path::new("soak.db"),
-                own: &Figures::default(),
-            },
-            &mut rows,
-        );
+        let (rows, _) = machine.sample(sampler(&SETUP).as_mut(), true);
         let mut plain = Rows::default();
         slabinfo::parse(&text, 0, &mut plain);
         assert_eq!(rows.len(), plain.len());

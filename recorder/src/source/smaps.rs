@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use memsoak_schema::{Label, MetricSpec, Rows, Shape, Spec, Status, Unit, Value};
+use memsoak_schema::{Label, MetricSpec, Rows, Shape, Spec, Unit, Value};
 use rustix::io::Errno;
 
 use super::smaps_text::{Folder, Mappings};
-use super::turn::{Cost, Credit, Look, Turn, thread_us};
+use super::turn::{Cost, Credit, Look, TAKES_TOO_LONG, Turn, thread_us};
 use super::{Moment, Outcome, Sampler, Setup, files};
 use crate::root::Root;
 
@@ -106,14 +106,7 @@ impl Sampler for Smaps {
         let root = moment.root;
         let ended = match self.turn.list(root) {
             Ok(ended) => ended,
-            Err(error) => {
-                let (status, reason) = files::explain(error, "proc", "a mounted /proc");
-                return Outcome {
-                    status,
-                    reason: Some(reason),
-                    bytes: 0,
-                };
-            }
+            Err(error) => return files::no_processes(error),
         };
         self.samples += 1;
         self.credit.earn(SAMPLE_US);
@@ -325,38 +318,19 @@ fn put(read: &HashMap<u32, Process>, rows: &mut Rows) {
 }
 
 fn outcome(refusal: Option<Refusal>, is_left_out: bool, nothing: bool, bytes: u64) -> Outcome {
-    let (status, reason) = match refusal {
-        Some(Refusal::Absent) if nothing => {
-            files::explain(Errno::NOENT, "proc/PID/smaps", SPEC.needs)
-        }
-        Some(Refusal::Denied) if nothing => {
-            files::explain(Errno::ACCESS, "proc/PID/smaps", SPEC.needs)
-        }
-        Some(Refusal::Denied) => (
-            Status::Partial,
-            "some processes: permission denied (needs CAP_SYS_PTRACE)".to_owned(),
-        ),
-        Some(Refusal::TooMany) => (
-            Status::Partial,
-            "a process with more than 16,384 mappings is left out".to_owned(),
-        ),
-        _ if is_left_out => (
-            Status::Partial,
-            "a process is left out whose read would take over 16 ms".to_owned(),
-        ),
-        _ => {
-            return Outcome {
-                status: Status::Ok,
-                reason: None,
-                bytes,
-            };
-        }
+    let refused = |error| {
+        let why = files::explain(error, "proc/PID/smaps", SPEC.needs);
+        Outcome::nothing(why).having_read(bytes)
     };
-    Outcome {
-        status,
-        reason: Some(reason),
-        bytes,
-    }
+    let reason = match refusal {
+        Some(Refusal::Absent) if nothing => return refused(Errno::NOENT),
+        Some(Refusal::Denied) if nothing => return refused(Errno::ACCESS),
+        Some(Refusal::Denied) => Some(files::SOME_DENIED),
+        Some(Refusal::TooMany) => Some("a process with more than 16,384 mappings is left out"),
+        _ if is_left_out => Some(TAKES_TOO_LONG),
+        _ => None,
+    };
+    Outcome::obtained(reason.map(str::to_owned), bytes)
 }
 
 #[cfg(test)]
@@ -368,10 +342,11 @@ mod tests {
     )]
 
     use std::fmt::Write;
-    use std::path::Path;
 
-    use super::super::fixtures::{MadeUp, values as row_values};
-    use super::super::recorder;
+    use memsoak_schema::Status;
+
+    use super::super::fixtures::values as row_values;
+    use super::super::made_up::MadeUp;
     use super::*;
 
     fn smaps(mappings: &[(&str, u64)]) -> String {
@@ -385,18 +360,7 @@ mod tests {
     }
 
     fn sample(smaps: &mut Smaps, proc: &MadeUp) -> (Rows, Outcome) {
-        let mut rows = Rows::default();
-        let root = proc.root();
-        let outcome = smaps.sample(
-            &Moment {
-                root: &root,
-                full: false,
-                db: Path::new("soak.db"),
-                own: &recorder::Figures::default(),
-            },
-            &mut rows,
-        );
-        (rows, outcome)
+        proc.sample(smaps, false)
     }
 
     fn pids(rows: &Rows) -> Vec<i64> {
@@ -430,7 +394,7 @@ mod tests {
         let proc = MadeUp::new();
         for pid in 1..=9 {
             proc.process(pid, 100, "p", 1000 * u64::from(pid));
-            proc.file(&format!("proc/{pid}/smaps"), &smaps(&[("[heap]", 4)]));
+            proc.file(&format!("proc/{pid}/smaps"), smaps(&[("[heap]", 4)]));
         }
         let mut sampler = Smaps::default();
         assert_eq!(pids(&sample(&mut sampler, &proc).0), vec![6, 7, 8, 9]);
@@ -450,14 +414,14 @@ mod tests {
     fn while_reads_are_being_paid_for_what_was_read_stays() {
         let proc = MadeUp::new();
         proc.process(7, 100, "p", 1000);
-        proc.file("proc/7/smaps", &smaps(&[("[heap]", 4)]));
+        proc.file("proc/7/smaps", smaps(&[("[heap]", 4)]));
         let mut sampler = Smaps::default();
         let heap = |sampler: &mut Smaps| {
             let rows = sample(sampler, &proc).0;
             row_values(&rows, "7.100.[heap]")[2]
         };
         assert_eq!(heap(&mut sampler), Value::Int(4));
-        proc.file("proc/7/smaps", &smaps(&[("[heap]", 8)]));
+        proc.file("proc/7/smaps", smaps(&[("[heap]", 8)]));
         sampler.credit = Credit::owing(5.5 * SAMPLE_US);
         for _ in 0..5 {
             assert_eq!(heap(&mut sampler), Value::Int(4));
@@ -472,7 +436,7 @@ mod tests {
         proc.process(7, 100, "maps", 300);
         let names: Vec<String> = (0..100).map(|n| format!("/tmp/{n}")).collect();
         let text: Vec<(&str, u64)> = names.iter().map(String::as_str).zip(1..).collect();
-        proc.file("proc/7/smaps", &smaps(&text));
+        proc.file("proc/7/smaps", smaps(&text));
         let mut sampler = Smaps::default();
         let (rows, _) = sample(&mut sampler, &proc);
         assert_eq!(rows.len(), 65);
@@ -482,7 +446,7 @@ mod tests {
         assert_eq!(others[2], Value::Int(666));
         // What has a row keeps it.
         let text: Vec<(&str, u64)> = names.iter().rev().map(String::as_str).zip(1..).collect();
-        proc.file("proc/7/smaps", &smaps(&text));
+        proc.file("proc/7/smaps", smaps(&text));
         let (rows, _) = sample(&mut sampler, &proc);
         assert_eq!(row_values(&rows, "7.100./tmp/99")[2], Value::Int(1));
     }
@@ -491,7 +455,7 @@ mod tests {
     fn what_has_too_many_mappings_is_left_out_and_not_tried_again_at_once() {
         let proc = MadeUp::new();
         proc.process(7, 100, "maps", 300);
-        proc.file("proc/7/smaps", &smaps(&vec![("/a", 4); 17_000]));
+        proc.file("proc/7/smaps", smaps(&vec![("/a", 4); 17_000]));
         let mut sampler = Smaps::default();
         let (rows, outcome) = sample(&mut sampler, &proc);
         assert_eq!((rows.len(), outcome.status), (0, Status::Partial));

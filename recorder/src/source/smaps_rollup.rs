@@ -4,11 +4,11 @@
 
 use std::collections::HashMap;
 
-use memsoak_schema::{Label, MetricSpec, Rows, Shape, Spec, Status, Unit, Value};
+use memsoak_schema::{Label, MetricSpec, Rows, Shape, Spec, Unit, Value};
 use rustix::io::Errno;
 
 use super::smaps_text::{Figures, parse_rollup};
-use super::turn::{Cost, Credit, Look, Turn, thread_us};
+use super::turn::{Cost, Credit, Look, TAKES_TOO_LONG, Turn, thread_us};
 use super::{Moment, Outcome, Sampler, Setup, files};
 use crate::root::read_whole;
 
@@ -95,14 +95,7 @@ impl Sampler for Rollup {
         let mut gone = Vec::new();
         match self.turn.list(moment.root) {
             Ok(ended) => ended.iter().for_each(|pid| self.forget(*pid, &mut gone)),
-            Err(error) => {
-                let (status, reason) = files::explain(error, "proc", "a mounted /proc");
-                return Outcome {
-                    status,
-                    reason: Some(reason),
-                    bytes: 0,
-                };
-            }
+            Err(error) => return files::no_processes(error),
         }
         self.samples += 1;
         let began = thread_us();
@@ -246,28 +239,22 @@ fn values(figures: &Figures) -> [Value; COLUMNS] {
 }
 
 fn outcome(trouble: &Trouble, nothing: bool, bytes: u64) -> Outcome {
-    let (status, reason) = if nothing && trouble.absent {
-        files::explain(Errno::NOENT, "proc/PID/smaps_rollup", SPEC.needs)
-    } else if nothing && trouble.denied {
-        files::explain(Errno::ACCESS, "proc/PID/smaps_rollup", SPEC.needs)
-    } else if trouble.denied {
-        let reason = "some processes: permission denied (needs CAP_SYS_PTRACE)";
-        (Status::Partial, reason.to_owned())
-    } else if trouble.too_large {
-        let reason = "a process is left out whose read would take over 16 ms";
-        (Status::Partial, reason.to_owned())
-    } else {
-        return Outcome {
-            status: Status::Ok,
-            reason: None,
-            bytes,
-        };
+    let refused = |error| {
+        let why = files::explain(error, "proc/PID/smaps_rollup", SPEC.needs);
+        Outcome::nothing(why).having_read(bytes)
     };
-    Outcome {
-        status,
-        reason: Some(reason),
-        bytes,
-    }
+    let reason = if nothing && trouble.absent {
+        return refused(Errno::NOENT);
+    } else if nothing && trouble.denied {
+        return refused(Errno::ACCESS);
+    } else if trouble.denied {
+        Some(files::SOME_DENIED)
+    } else if trouble.too_large {
+        Some(TAKES_TOO_LONG)
+    } else {
+        None
+    };
+    Outcome::obtained(reason.map(str::to_owned), bytes)
 }
 
 #[cfg(test)]
@@ -278,10 +265,10 @@ mod tests {
         reason = "a test that fails may panic"
     )]
 
-    use std::path::Path;
+    use memsoak_schema::Status;
 
-    use super::super::fixtures::{MadeUp, values as row_values};
-    use super::super::recorder;
+    use super::super::fixtures::values as row_values;
+    use super::super::made_up::MadeUp;
     use super::*;
 
     fn rollup(private_dirty: u64) -> String {
@@ -294,18 +281,7 @@ mod tests {
     }
 
     fn sample(rollup: &mut Rollup, proc: &MadeUp, full: bool) -> (Rows, Outcome) {
-        let mut rows = Rows::default();
-        let root = proc.root();
-        let outcome = rollup.sample(
-            &Moment {
-                root: &root,
-                full,
-                db: Path::new("soak.db"),
-                own: &recorder::Figures::default(),
-            },
-            &mut rows,
-        );
-        (rows, outcome)
+        proc.sample(rollup, full)
     }
 
     fn gone(rows: &Rows) -> Vec<&[u8]> {
@@ -316,9 +292,9 @@ mod tests {
     fn only_what_changed_is_read_again_and_the_full_picture_has_all() {
         let proc = MadeUp::new();
         proc.process(7, 100, "grows", 300);
-        proc.file("proc/7/smaps_rollup", &rollup(1000));
+        proc.file("proc/7/smaps_rollup", rollup(1000));
         proc.process(8, 100, "idle", 300);
-        proc.file("proc/8/smaps_rollup", &rollup(500));
+        proc.file("proc/8/smaps_rollup", rollup(500));
         proc.kernel_thread(9);
         let mut sampler = Rollup::default();
         let (rows, outcome) = sample(&mut sampler, &proc, true);
@@ -329,8 +305,8 @@ mod tests {
         assert_eq!(row_values(&rows, "7.100")[2], Value::Null, "not given");
 
         proc.process(7, 100, "grows", 400);
-        proc.file("proc/7/smaps_rollup", &rollup(1400));
-        proc.file("proc/8/smaps_rollup", &rollup(999));
+        proc.file("proc/7/smaps_rollup", rollup(1400));
+        proc.file("proc/8/smaps_rollup", rollup(999));
         let (rows, _) = sample(&mut sampler, &proc, false);
         assert!(rows.is_incremental());
         assert_eq!(rows.len(), 1, "the statm of the other one is the same");
@@ -347,10 +323,10 @@ mod tests {
     fn what_looks_unchanged_is_read_anew_after_a_round() {
         let proc = MadeUp::new();
         proc.process(7, 100, "forks", 300);
-        proc.file("proc/7/smaps_rollup", &rollup(1000));
+        proc.file("proc/7/smaps_rollup", rollup(1000));
         let mut sampler = Rollup::default();
         sample(&mut sampler, &proc, true);
-        proc.file("proc/7/smaps_rollup", &rollup(2));
+        proc.file("proc/7/smaps_rollup", rollup(2));
         let reads: Vec<_> = (1..=60)
             .map(|_| sample(&mut sampler, &proc, false).0.len())
             .collect();
@@ -362,9 +338,9 @@ mod tests {
     fn a_huge_process_is_left_out_and_that_is_told() {
         let proc = MadeUp::new();
         proc.process(7, 100, "database", 20 << 20);
-        proc.file("proc/7/smaps_rollup", &rollup(1000));
+        proc.file("proc/7/smaps_rollup", rollup(1000));
         proc.process(8, 100, "small", 300);
-        proc.file("proc/8/smaps_rollup", &rollup(500));
+        proc.file("proc/8/smaps_rollup", rollup(500));
         let (rows, outcome) = sample(&mut Rollup::default(), &proc, true);
         assert_eq!((rows.len(), outcome.status), (1, Status::Partial));
         assert!(outcome.reason.unwrap().contains("16 ms"));
@@ -383,7 +359,7 @@ mod tests {
     fn the_next_owner_of_a_pid_is_another_process() {
         let proc = MadeUp::new();
         proc.process(7, 100, "old", 300);
-        proc.file("proc/7/smaps_rollup", &rollup(1000));
+        proc.file("proc/7/smaps_rollup", rollup(1000));
         let mut sampler = Rollup::default();
         sample(&mut sampler, &proc, true);
         proc.process(7, 900, "new", 310);

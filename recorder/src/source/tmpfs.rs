@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use memsoak_schema::{Issue, Label, MetricSpec, Rows, Shape, Spec, Status, Trend, Unit, Value};
 
-use super::files::HeldFile;
+use super::files::{A_MOUNTED_PROC, HeldFile};
 use super::text::{Issues, MALFORMED, lines, parse_u64, unescape, words};
 use super::{Moment, Outcome, Sampler, Setup};
 use crate::root::Root;
@@ -25,7 +25,7 @@ pub static SPEC: Spec = Spec {
         ],
     },
     interval_s: 10,
-    needs: "a mounted /proc",
+    needs: A_MOUNTED_PROC,
     caveats: "A tmpfs that is mounted at several places stands once, at the first where it can be \
         reached. used_bytes includes what is swapped out and files that are deleted and still \
         open; what is mapped stands in rss_shmem_kib of processes too. Only the recorder's mount \
@@ -131,14 +131,12 @@ impl Sampler for Tmpfs {
                 None => {}
             }
         }
-        Outcome {
-            status: match &reason {
-                Some(_) if rows.is_empty() => Status::Unavailable,
-                Some(_) => Status::Partial,
-                None => Status::Ok,
-            },
-            reason,
-            bytes: self.file.text.len() as u64,
+        let bytes = self.file.text.len() as u64;
+        match reason {
+            Some(reason) if rows.is_empty() => {
+                Outcome::nothing((Status::Unavailable, reason)).having_read(bytes)
+            }
+            reason => Outcome::obtained(reason, bytes),
         }
     }
 }
@@ -198,7 +196,7 @@ mod tests {
     use std::path::Path;
 
     use super::super::fixtures::capture;
-    use super::super::recorder::Figures;
+    use super::super::made_up::sampled;
     use super::*;
 
     #[test]
@@ -261,16 +259,7 @@ mod tests {
         let file = Path::new("/dev/shm").join(format!("memsoak-test-{}", std::process::id()));
         let used = || {
             let root = Root::open(Path::new("/")).unwrap();
-            let mut rows = Rows::default();
-            let outcome = Tmpfs::default().sample(
-                &Moment {
-                    root: &root,
-                    full: true,
-                    db: Path::new("soak.db"),
-                    own: &Figures::default(),
-                },
-                &mut rows,
-            );
+            let (rows, outcome) = sampled(&mut Tmpfs::default(), &root, true);
             assert!(outcome.status.has_values(), "{:?}", outcome.reason);
             rows.iter()
                 .find(|row| row.name() == b"/dev/shm")

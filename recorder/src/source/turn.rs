@@ -25,6 +25,8 @@ const US_PER_MIB: f64 = 15.0;
 /// A read may take this long: a process waits for it where it maps or unmaps, and a sixtieth of a
 /// second is what nobody notices.
 const LONGEST_US: f64 = 16_000.0;
+/// Why a process is not read whose read would take longer.
+pub(super) const TAKES_TOO_LONG: &str = "a process is left out whose read would take over 16 ms";
 /// From this size on a read tells what a MiB costs, and not what a process costs.
 const TELLING_MIB: f64 = 16.0;
 
@@ -262,15 +264,16 @@ pub(super) fn thread_us() -> f64 {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+    use super::super::made_up::MadeUp;
     use super::*;
 
     #[test]
     fn all_have_their_turn_within_ten_samples_and_none_twice_in_one() {
-        let dir = tempfile::tempdir().unwrap();
+        let machine = MadeUp::new();
         for pid in 1..=800 {
-            std::fs::create_dir_all(dir.path().join(format!("proc/{pid}"))).unwrap();
+            machine.folder(&format!("proc/{pid}"));
         }
-        let root = Root::open(dir.path()).unwrap();
+        let root = machine.root();
         let mut turn = Turn::default();
         let mut seen = HashSet::new();
         for _ in 0..10 {
@@ -280,7 +283,7 @@ mod tests {
             seen.extend(taken);
         }
         assert_eq!(seen.len(), 800);
-        std::fs::remove_dir(dir.path().join("proc/7")).unwrap();
+        machine.end(7);
         assert_eq!(turn.list(&root).unwrap(), vec![7]);
         // What was put back comes first.
         let taken = turn.take();
@@ -290,11 +293,11 @@ mod tests {
 
     #[test]
     fn with_few_processes_all_are_taken_at_each_sample() {
-        let dir = tempfile::tempdir().unwrap();
+        let machine = MadeUp::new();
         for pid in [1, 9, 300] {
-            std::fs::create_dir_all(dir.path().join(format!("proc/{pid}"))).unwrap();
+            machine.folder(&format!("proc/{pid}"));
         }
-        let root = Root::open(dir.path()).unwrap();
+        let root = machine.root();
         let mut turn = Turn::default();
         for _ in 0..3 {
             turn.list(&root).unwrap();

@@ -202,12 +202,10 @@ mod tests {
         reason = "a test that fails may panic"
     )]
 
-    use std::path::Path;
-
     use memsoak_schema::{Status, Value};
 
-    use super::super::fixtures::{MadeUp, capture, values};
-    use super::super::recorder::Figures;
+    use super::super::fixtures::{capture, values};
+    use super::super::made_up::MadeUp;
     use super::*;
 
     struct Seen {
@@ -216,15 +214,7 @@ mod tests {
     }
 
     fn sample(sampler: &mut Vmallocinfo, machine: &MadeUp) -> Seen {
-        let root = machine.root();
-        let mut rows = Rows::default();
-        let moment = Moment {
-            root: &root,
-            full: false,
-            db: Path::new("soak.db"),
-            own: &Figures::default(),
-        };
-        let outcome = sampler.sample(&moment, &mut rows);
+        let (rows, outcome) = machine.sample(sampler, false);
         assert_eq!((outcome.status, outcome.reason), (Status::Ok, None));
         let texts = rows
             .happenings()
@@ -254,12 +244,12 @@ mod tests {
         let mut sampler = Vmallocinfo::default();
         let key = "lab_work_fn [leak_vmalloc]";
         machine.file("proc/modules", MODULE);
-        machine.file("proc/vmallocinfo", &areas(LEAK, 0, 3));
+        machine.file("proc/vmallocinfo", areas(LEAK, 0, 3));
         assert_eq!(sample(&mut sampler, &machine).texts, Vec::<String>::new());
 
         // Unloaded, and 57 more since the last sample: those bear the bare address alone.
         machine.file("proc/modules", "");
-        machine.file("proc/vmallocinfo", &areas("0xffffffffa0006020", 0, 5));
+        machine.file("proc/vmallocinfo", areas("0xffffffffa0006020", 0, 5));
         let seen = sample(&mut sampler, &machine);
         assert_eq!(values(&seen.rows, key)[0], Value::Int(3));
         assert_eq!(values(&seen.rows, "0xffffffffa0006020")[0], Value::Int(2));
@@ -297,18 +287,18 @@ mod tests {
         let machine = MadeUp::new();
         let mut sampler = Vmallocinfo::default();
         let other = "other 8192 0 - Live 0xffffffffa0009000\n";
-        machine.file("proc/modules", &format!("{MODULE}{other}"));
-        machine.file("proc/vmallocinfo", &areas(LEAK, 0, 3));
+        machine.file("proc/modules", format!("{MODULE}{other}"));
+        machine.file("proc/vmallocinfo", areas(LEAK, 0, 3));
         sample(&mut sampler, &machine);
-        machine.file("proc/vmallocinfo", &areas("f+0x1/0x2 [other]", 0, 3));
+        machine.file("proc/vmallocinfo", areas("f+0x1/0x2 [other]", 0, 3));
         let seen = sample(&mut sampler, &machine);
         assert_eq!(values(&seen.rows, "f [other]")[0], Value::Int(3));
         assert_eq!((seen.rows.len(), seen.texts.len()), (1, 0));
         // A place that was free in between is nobody's any more.
-        machine.file("proc/vmallocinfo", &areas("vmap+0x1/0x2", 9, 1));
+        machine.file("proc/vmallocinfo", areas("vmap+0x1/0x2", 9, 1));
         sample(&mut sampler, &machine);
         machine.file("proc/modules", other);
-        machine.file("proc/vmallocinfo", &areas("f+0x1/0x2 [other]", 0, 3));
+        machine.file("proc/vmallocinfo", areas("f+0x1/0x2 [other]", 0, 3));
         assert_eq!(sample(&mut sampler, &machine).texts.len(), 0);
     }
 
@@ -323,9 +313,9 @@ mod tests {
         let machine = MadeUp::new();
         let mut sampler = Vmallocinfo::default();
         machine.file("proc/modules", MODULE);
-        machine.file("proc/vmallocinfo", &left.replace(bare, LEAK));
+        machine.file("proc/vmallocinfo", left.replace(bare, LEAK));
         sample(&mut sampler, &machine);
-        machine.file("proc/vmallocinfo", &left);
+        machine.file("proc/vmallocinfo", left);
         machine.file(
             "proc/modules",
             "healthy 12288 0 - Live 0xffffffffa0010000 (O)\n",
