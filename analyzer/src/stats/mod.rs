@@ -7,6 +7,7 @@
 //! Samples of memory are autocorrelated.  Each function says what that does to its result.
 
 mod agreement;
+mod choice;
 mod drift;
 mod efficiency;
 mod hampel;
@@ -19,10 +20,12 @@ mod order;
 mod quantile;
 mod shapes;
 mod slope_error;
+mod steps;
 mod theil_sen;
 mod walk;
 
 pub use agreement::{Agreement, agreement};
+pub use choice::{Choice, Curve, choose_shape, curve};
 pub use drift::{DriftTest, drift_test};
 pub use efficiency::{Efficiency, efficiency};
 pub use hampel::hampel;
@@ -34,8 +37,9 @@ pub use ols::{Ols, ols};
 pub use order::Order;
 pub(crate) use order::{extremes, least_step};
 pub use quantile::{MAD_TO_SIGMA, mad_sigma, median, quantile, quantile_sorted};
-pub use shapes::{Choice, Curve, Shape, ShapeFit, best_step_pair, choose_shape, curve, fit_shapes};
+pub use shapes::{Shape, ShapeFit, fit_shapes};
 pub use slope_error::{SlopeError, slope_error};
+pub use steps::best_step_pair;
 pub use theil_sen::{SlopeInterval, TheilSen, median_slope, theil_sen};
 pub use walk::{WalkTest, Ways, walk_test};
 
