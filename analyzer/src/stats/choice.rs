@@ -41,9 +41,12 @@ pub fn choose_shape(fits: &[ShapeFit], quantum: f64, flat_penalty: f64) -> Optio
     let rho = (dot(&closest[1..], closest) / dot(closest, closest).max(1e-300)).clamp(0.0, 0.95);
     let n_effective = (n * (1.0 - rho) / (1.0 + rho)).max(8.0);
     let floor = n * (quantum * 0.29).powi(2) + 1e-12 * total;
-    let penalty = |f: &ShapeFit| match f.shape {
-        Shape::Warmup | Shape::Logarithm | Shape::RampFlat => flat_penalty,
-        _ => 0.0,
+    let penalty = |f: &ShapeFit| {
+        if f.shape.flattens() {
+            flat_penalty
+        } else {
+            0.0
+        }
     };
     let bic = |f: &ShapeFit| {
         n_effective * ((f.sse + floor) / n).ln() + f.shape.parameters() * n_effective.ln()

@@ -15,6 +15,8 @@ pub enum Shape {
     Warmup,
     /// `a + b ln(1 + u / tau)`, growth that slows for ever.
     Logarithm,
+    /// `a + b u / (u + tau)`, a warm-up whose rate falls with the square of what is still missing.
+    Hyperbola,
     /// `a + b u + c (1 - exp(-u / tau))`
     WarmupLine,
     /// `a + b max(0, u - s)`, growth from s on.
@@ -39,12 +41,26 @@ impl Shape {
         )
     }
 
+    /// True for the shapes that grow more and more slowly, or stop.
+    #[must_use]
+    pub fn flattens(self) -> bool {
+        matches!(
+            self,
+            Self::Warmup | Self::Logarithm | Self::Hyperbola | Self::RampFlat
+        )
+    }
+
     /// Free numbers of the shape, with the place of a bend or step counted.
     pub(super) fn parameters(self) -> f64 {
         match self {
             Self::Constant => 1.0,
             Self::Line => 2.0,
-            Self::Warmup | Self::Logarithm | Self::Hinge | Self::RampFlat | Self::Step => 3.0,
+            Self::Warmup
+            | Self::Logarithm
+            | Self::Hyperbola
+            | Self::Hinge
+            | Self::RampFlat
+            | Self::Step => 3.0,
             Self::WarmupLine | Self::StepLine => 4.0,
             // Two places chosen among all cost more than one each (Zhang & Siegmund 2007).
             Self::StepPair => 7.0,
@@ -59,6 +75,7 @@ impl Shape {
             Self::Line => "a straight line",
             Self::Warmup => "a warm-up that ends",
             Self::Logarithm => "growth that slows for ever",
+            Self::Hyperbola => "a warm-up with a long tail",
             Self::WarmupLine => "a line after a warm-up",
             Self::Hinge => "a line from a late onset on",
             Self::RampFlat => "a ramp that flattens",
@@ -76,6 +93,7 @@ impl Shape {
             Self::Line => "line",
             Self::Warmup => "warmup",
             Self::Logarithm => "logarithm",
+            Self::Hyperbola => "long_warmup",
             Self::WarmupLine => "warmup_and_line",
             Self::Hinge => "late_onset",
             Self::RampFlat => "ramp_then_flat",
@@ -164,6 +182,8 @@ const WARMUP_TAU: [f64; 17] = [
     0.45,
 ];
 const LOGARITHM_TAU: [f64; 6] = [0.002, 0.005, 0.01, 0.02, 0.04, 0.08];
+/// Twice as coarse as for a warm-up, whose bend is sharper.
+const HYPERBOLA_TAU: [f64; 6] = [0.01, 0.02, 0.04, 0.08, 0.16, 0.3];
 /// As fine as for a warm-up alone, or that would win where a large one stands beside a line; not
 /// longer, or the line could be part of it.
 const WARMUP_LINE_TAU: [f64; 9] = [0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.065, 0.08, 0.12];
@@ -193,7 +213,7 @@ pub fn fit_shapes(u: &[f64], y: &[f64]) -> Vec<ShapeFit> {
     let y: Vec<f64> = y[..n].iter().map(|v| v - level).collect();
     let mut flat = Basis::constant(n);
     let constant = flat.fit(&y);
-    let mut fits = Vec::with_capacity(10);
+    let mut fits = Vec::with_capacity(11);
     let one = |shape, at| ShapeFit {
         shape,
         at,
@@ -223,10 +243,18 @@ pub fn fit_shapes(u: &[f64], y: &[f64]) -> Vec<ShapeFit> {
     let straight = [(Shape::Line, 0.0)];
     let warmups = WARMUP_TAU.map(|tau| (Shape::Warmup, tau));
     let logarithms = LOGARITHM_TAU.map(|tau| (Shape::Logarithm, tau));
+    let hyperbolas = HYPERBOLA_TAU.map(|tau| (Shape::Hyperbola, tau));
     let bend = |i: usize| BEND_FROM + BEND_STEP * i as f64;
     let hinges: [_; HINGES] = std::array::from_fn(|i| (Shape::Hinge, bend(i)));
     let ramps: [_; HINGES + 1] = std::array::from_fn(|i| (Shape::RampFlat, bend(i)));
-    let families: [&[(Shape, f64)]; 5] = [&straight, &warmups, &logarithms, &hinges, &ramps];
+    let families: [&[(Shape, f64)]; 6] = [
+        &straight,
+        &warmups,
+        &logarithms,
+        &hyperbolas,
+        &hinges,
+        &ramps,
+    ];
     for family in families {
         let Some((shape, at)) = closest(&flat, u, &constant.residuals, family) else {
             continue;
@@ -344,6 +372,7 @@ fn unit_column(shape: Shape, at: f64, u: f64) -> f64 {
         Shape::Line => u,
         Shape::Warmup | Shape::WarmupLine => saturation(u, at),
         Shape::Logarithm => (u / at).ln_1p(),
+        Shape::Hyperbola => u / (u + at),
         Shape::Hinge => (u - at).max(0.0),
         Shape::RampFlat => u.min(at),
         Shape::Step | Shape::StepPair | Shape::StepLine => f64::from(u >= at),
@@ -391,6 +420,10 @@ mod tests {
         assert_eq!(
             winner(&make(&|x| 30.0 * saturation(x, 0.1)), &u).0,
             Shape::Warmup
+        );
+        assert_eq!(
+            winner(&make(&|x| 90.0 * x / (x + 0.06)), &u),
+            (Shape::Hyperbola, false)
         );
         assert_eq!(
             winner(&make(&|x| 30.0 * f64::from(x > 0.6)), &u).0,

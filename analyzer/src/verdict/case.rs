@@ -207,7 +207,7 @@ impl Case<'_> {
             return self.without_leak_shape();
         }
         let other = self.fits[self.choice.other].shape;
-        if matches!(other, Shape::Warmup | Shape::Logarithm | Shape::RampFlat) {
+        if other.flattens() {
             let (done, needed) = (1.0, r::LONGER_RUN);
             out.too_early = Some(TooEarly { done, needed });
             let text = format!(
@@ -522,7 +522,7 @@ impl Case<'_> {
         let rises = other.coefficients.get(1).is_none_or(|b| *b > 0.0);
         match other.shape {
             Shape::Step | Shape::StepPair => Verdict::Step,
-            Shape::Warmup | Shape::Logarithm | Shape::RampFlat if rises => Verdict::Plateau,
+            shape if shape.flattens() && rises => Verdict::Plateau,
             _ => Verdict::Steady,
         }
     }

@@ -149,7 +149,7 @@ pub(super) fn later_part(
     other: &ShapeFit,
 ) -> Option<Blocks> {
     let cut = match other.shape {
-        Shape::Warmup => r::WARMUP_OVER,
+        Shape::Warmup | Shape::Hyperbola => r::WARMUP_OVER,
         Shape::RampFlat => other.at,
         Shape::Step => other.at,
         Shape::StepPair => other.at_second,
