@@ -108,8 +108,8 @@ impl Tests {
             drift: stats::drift_test(rest),
             walk: stats::walk_test(growing),
             walk_as_is: stats::walk_test(&cleaned.low[from..]),
-            ways: Ways::of(&blocks.low[from..]),
-            staircase: staircase(&blocks.t_s[from..], &blocks.low[from..]),
+            ways: Ways::of(&blocks.level[from..]),
+            staircase: staircase(&blocks.t_s[from..], &blocks.level[from..]),
         }
     }
 }
@@ -149,12 +149,11 @@ pub(super) struct Case<'a> {
 type Ruling = (Evidence, Verdict);
 
 /// The rules after the choice of shape, in order; `None` where one does not apply.
-const AFTER_SHAPE: [fn(&Case, &Growth) -> Option<Ruling>; 12] = [
+const AFTER_SHAPE: [fn(&Case, &Growth) -> Option<Ruling>; 11] = [
     |case, growth| case.is_large_enough(growth),
     |case, growth| case.still_grows(growth),
     |case, growth| case.rises_late(growth),
     |case, growth| case.keeps_its_rate(growth),
-    |case, growth| case.exceeds_the_warmup(growth),
     |case, growth| case.exceeds_the_step(growth),
     |case, growth| case.exceeds_the_wave(growth),
     |case, growth| case.persists(growth),
@@ -351,21 +350,6 @@ impl Case<'_> {
             Evidence::new("tail_rate", tail, least, tail >= least, text),
             Verdict::Plateau,
         ))
-    }
-
-    fn exceeds_the_warmup(&self, growth: &Growth) -> Option<Ruling> {
-        (growth.shape == Shape::WarmupLine).then(|| {
-            let share = growth.size / stats::range(&self.cleaned.low);
-            let text = format!(
-                "the growth is {} of the range, the rest a warm-up",
-                percent(share)
-            );
-            let enough = share >= r::WARMUP_SHARE;
-            (
-                Evidence::new("warmup_share", share, r::WARMUP_SHARE, enough, text),
-                Verdict::Plateau,
-            )
-        })
     }
 
     fn exceeds_the_step(&self, growth: &Growth) -> Option<Ruling> {

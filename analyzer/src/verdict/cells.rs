@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::level::level;
 use super::rules;
 use crate::stats::{self, Order};
 
@@ -18,6 +19,8 @@ pub struct Cells {
     pub low: Vec<f64>,
     /// Their median.
     pub median: Vec<f64>,
+    /// Their mean.
+    pub mean: Vec<f64>,
     /// Their number.
     pub samples: Vec<u32>,
     /// Smallest non-zero difference of successive values without sign, 0 for a constant series.
@@ -41,8 +44,8 @@ pub struct Cells {
 pub struct Blocks {
     /// Mean time of the samples in each block, ascending.
     pub t_s: Vec<f64>,
-    /// The 30 % quantile of each block, the lower envelope.
-    pub low: Vec<f64>,
+    /// What stands for each block: the 30 % quantile, its lower envelope, of all or the mean of all.
+    pub level: Vec<f64>,
     /// The median of each block.
     pub median: Vec<f64>,
     /// Time of the first sample.
@@ -174,6 +177,7 @@ impl Cells {
         if n <= MAX_CELLS {
             cells.samples = vec![1; n];
             cells.low = v.to_vec();
+            cells.mean = v.to_vec();
             cells.median = v.into_owned();
             cells.t_s = t.into_owned();
             return cells;
@@ -184,6 +188,7 @@ impl Cells {
             cells.t_s.push(stats::mean(&t[from..to]));
             cells.low.push(low);
             cells.median.push(median);
+            cells.mean.push(stats::mean(&v[from..to]));
             cells
                 .samples
                 .push(u32::try_from(to - from).unwrap_or(u32::MAX));
@@ -216,12 +221,15 @@ impl Blocks {
         if max > min && n as f64 >= rules::MIN_SAMPLES {
             let mut order = Order::default();
             let count = stretches(&t, start, end, blocks.n);
+            let (mut lows, mut means) = (Vec::new(), Vec::new());
             equal_time(&t, start, end, count, |from, to| {
                 let (low, median) = low_and_median(&v[from..to], &mut order);
                 blocks.t_s.push(stats::mean(&t[from..to]));
-                blocks.low.push(low);
                 blocks.median.push(median);
+                lows.push(low);
+                means.push(stats::mean(&v[from..to]));
             });
+            blocks.level = level(lows, means);
         }
         blocks
     }
@@ -252,31 +260,37 @@ impl Blocks {
             return blocks;
         }
         let (mut pool, mut order) = (Vec::new(), Order::default());
+        let (mut lows, mut means) = (Vec::new(), Vec::new());
         let mut add = |from: usize, to: usize| {
             let weights = || cells.samples[from..to].iter().map(|s| f64::from(*s));
             let samples = weights().sum::<f64>().max(1.0);
-            let time: f64 = t[from..to].iter().zip(weights()).map(|(t, w)| t * w).sum();
+            let mean_of = |x: &[f64]| -> f64 {
+                let sum: f64 = x[from..to].iter().zip(weights()).map(|(x, w)| x * w).sum();
+                sum / samples
+            };
             pool.clear();
             for i in from..to {
                 unfold(cells.low[i], cells.median[i], cells.samples[i], &mut pool);
             }
             let (low, median) = low_and_median(&pool, &mut order);
-            blocks.t_s.push(time / samples);
-            blocks.low.push(low);
+            blocks.t_s.push(mean_of(t));
             blocks.median.push(median);
+            lows.push(low);
+            means.push(mean_of(&cells.mean));
         };
         if t.len() as u64 == cells.n {
             let (start, end) = (blocks.start_s, blocks.start_s + cells.span_s);
             equal_time(t, start, end, stretches(t, start, end, cells.n), add);
-            return blocks;
+        } else {
+            let (slot, slots) = slots(cells, blocks.start_s);
+            let per_block = slots.div_ceil(block_count(cells.n));
+            let mut from = 0;
+            for group in slot.chunk_by(|a, b| a / per_block == b / per_block) {
+                add(from, from + group.len());
+                from += group.len();
+            }
         }
-        let (slot, slots) = slots(cells, blocks.start_s);
-        let per_block = slots.div_ceil(block_count(cells.n));
-        let mut from = 0;
-        for group in slot.chunk_by(|a, b| a / per_block == b / per_block) {
-            add(from, from + group.len());
-            from += group.len();
-        }
+        blocks.level = level(lows, means);
         blocks
     }
 }
@@ -349,7 +363,7 @@ mod tests {
             let (t, v) = series(n);
             let exact = Blocks::from_samples(&t, &v);
             let from_cells = Blocks::from_cells(&Cells::from_samples(&t, &v));
-            assert_eq!(exact.low, from_cells.low, "{n}");
+            assert_eq!(exact.level, from_cells.level, "{n}");
             assert_eq!(exact.median, from_cells.median, "{n}");
             assert_eq!(exact.t_s.len(), block_count(u64::from(n)));
         }
@@ -357,13 +371,17 @@ mod tests {
 
     #[test]
     fn longer_series_keep_their_envelope_within_the_scatter() {
-        let (t, v) = series(2000);
+        let (t, mut v) = series(2000);
+        // Spikes that come and go leave a floor, so that the envelope stands for the blocks.
+        for (i, v) in v.iter_mut().enumerate() {
+            *v = 4096.0 * (i + 20 * usize::from((i * 7) % 11 > 6)) as f64;
+        }
         let exact = Blocks::from_samples(&t, &v);
         let cells = Cells::from_samples(&t, &v);
         assert_eq!(cells.t_s.len(), MAX_CELLS);
         let from_cells = Blocks::from_cells(&cells);
-        assert_eq!(from_cells.low.len(), 48);
-        for (a, b) in exact.low.iter().zip(&from_cells.low) {
+        assert_eq!(from_cells.level.len(), 48);
+        for (a, b) in exact.level.iter().zip(&from_cells.level) {
             assert!((a - b).abs() < 3.0 * 4096.0, "{a} {b}");
         }
     }
@@ -373,7 +391,7 @@ mod tests {
         let (t, v) = series(480);
         let exact = Blocks::from_samples(&t, &v);
         let from_cells = Blocks::from_cells(&Cells::from_samples(&t, &v));
-        for (a, b) in exact.low.iter().zip(&from_cells.low) {
+        for (a, b) in exact.level.iter().zip(&from_cells.level) {
             assert!((a - b).abs() < 1e-6, "{a} {b}");
         }
     }

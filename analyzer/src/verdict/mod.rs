@@ -12,6 +12,7 @@ mod cells;
 mod change;
 mod clean;
 mod hints;
+mod level;
 mod lives;
 mod outcome;
 mod restarts;

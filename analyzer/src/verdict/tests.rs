@@ -60,15 +60,15 @@ fn the_reference_implementation_agrees() {
             "line",
             judged(12.0, |h| 100.0 * MIB + 2.0 * MIB * h),
             Verdict::Leak,
-            2_098_115.764_705_882_4,
+            2_096_995.961_904_764_2,
             0.0,
         ),
         (
             "late",
             judged(12.0, |h| 100.0 * MIB + 3.0 * MIB * (h - 5.0).max(0.0)),
             Verdict::Leak,
-            3_149_898.472_727_271_7,
-            8.232_683_685_563_595e-6,
+            3_145_571.961_904_764,
+            3.441_464_722_628_204e-6,
         ),
         (
             "wave",
@@ -76,7 +76,7 @@ fn the_reference_implementation_agrees() {
                 100.0 * MIB + 3.0 * MIB * h + 6.0 * MIB * (4.0 * h).sin()
             }),
             Verdict::Leak,
-            3_172_072.619_295_353,
+            3_169_334.703_479_788_3,
             0.0,
         ),
         (
@@ -107,6 +107,35 @@ fn a_leak_beside_a_large_warm_up_is_called_at_its_rate() {
     let rate = 2.0 * MIB / 3600.0;
     assert!((j.slope_per_s / rate - 1.0).abs() < 0.03);
     assert!(j.slope_low_per_s < rate && rate < j.slope_high_per_s);
+}
+
+#[test]
+fn a_leak_of_a_hundredth_of_the_warm_up_before_it_is_called() {
+    let warm_up = |h: f64| 100.0 * MIB + 400.0 * MIB * (1.0 - (-2.0 * h).exp());
+    let j = judged(12.0, |h| warm_up(h) + 0.33 * MIB * h);
+    assert_eq!(j.verdict, Verdict::Leak, "{:?}", j.evidence);
+    assert!((j.slope_per_s * 3600.0 / (0.33 * MIB) - 1.0).abs() < 0.1);
+    assert_eq!(judged(12.0, warm_up).verdict, Verdict::Plateau);
+}
+
+#[test]
+fn a_warm_up_with_a_long_tail_is_no_leak() {
+    // Its rate at the end is a hundredth of that at the start, and no exponential has such a tail.
+    let j = judged(12.0, |h| 100.0 * MIB + 60.0 * MIB * h / (h + 1.2));
+    assert_eq!(j.verdict, Verdict::Plateau, "{:?}", j.evidence);
+}
+
+#[test]
+fn a_leak_under_teeth_shorter_than_two_blocks_is_called() {
+    // 29 teeth in 48 blocks, each five times as high as what leaks in all.
+    let j = judged(12.0, |h| {
+        100.0 * MIB + 2.0 * MIB * h / 12.0 + 10.0 * MIB * (h * 29.0 / 12.0).fract()
+    });
+    assert_eq!(j.verdict, Verdict::Leak, "{:?}", j.evidence);
+    let flat = judged(12.0, |h| {
+        100.0 * MIB + 10.0 * MIB * (h * 29.0 / 12.0).fract()
+    });
+    assert_eq!(flat.verdict, Verdict::Steady);
 }
 
 #[test]
