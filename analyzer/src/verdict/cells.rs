@@ -1,9 +1,8 @@
 //! A series made small: cells while it is read, blocks when it is judged.
 
-use std::borrow::Cow;
-
 use super::level::level;
 use super::rules;
+use super::samples::{clean, equal_time, summarise};
 use crate::stats::{self, Order};
 
 /// A series has at most this many cells.
@@ -66,73 +65,6 @@ pub struct Blocks {
     pub max: f64,
 }
 
-/// Finite samples in ascending time, the first of those at the same time; as they are where they
-/// are so already.
-fn clean<'a>(t: &'a [f64], v: &'a [f64]) -> (Cow<'a, [f64]>, Cow<'a, [f64]>) {
-    let n = t.len().min(v.len());
-    let (t, v) = (&t[..n], &v[..n]);
-    // All are looked at, as that is faster than to stop at the first.
-    let later = t.get(1..).unwrap_or_default();
-    let ascending = t.iter().zip(later).fold(true, |yes, (a, b)| yes & (b > a));
-    let finite = |x: &[f64]| x.iter().fold(true, |yes, x| yes & x.is_finite());
-    if ascending && finite(t) && finite(v) {
-        return (Cow::Borrowed(t), Cow::Borrowed(v));
-    }
-    let mut pairs: Vec<(f64, f64)> = t
-        .iter()
-        .copied()
-        .zip(v.iter().copied())
-        .filter(|(t, v)| t.is_finite() && v.is_finite())
-        .collect();
-    if pairs.windows(2).any(|w| w[1].0 <= w[0].0) {
-        pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
-        pairs.dedup_by(|later, kept| stats::same(later.0, kept.0));
-    }
-    let (t, v): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
-    (Cow::Owned(t), Cow::Owned(v))
-}
-
-/// Splits ascending times into `count` stretches of equal length and calls back with the range
-/// of indices of each stretch that has any.
-fn equal_time(t: &[f64], start: f64, end: f64, count: usize, mut each: impl FnMut(usize, usize)) {
-    let width = (end - start) / count as f64;
-    let mut from = 0;
-    for i in 1..=count {
-        let to = if i == count {
-            t.len()
-        } else {
-            let edge = start + width * i as f64;
-            from + t[from..].partition_point(|&x| x < edge)
-        };
-        if to > from {
-            each(from, to);
-        }
-        from = to;
-    }
-}
-
-struct Summary {
-    quantum: f64,
-    min: f64,
-    max: f64,
-}
-
-fn summarise(v: &[f64]) -> Summary {
-    let (min, max) = stats::extremes(v);
-    let quantum = stats::least_step(v);
-    Summary {
-        quantum: if quantum.is_finite() { quantum } else { 0.0 },
-        min,
-        max,
-    }
-}
-
-/// The two quantiles that stand for a stretch of samples.
-fn low_and_median(v: &[f64], order: &mut Order) -> (f64, f64) {
-    let [low, median] = order.quantiles(v, [rules::ENVELOPE, 0.5]);
-    (low, median)
-}
-
 fn block_count(n: u64) -> usize {
     let wanted = (n as f64 / rules::SAMPLES_PER_BLOCK).clamp(rules::MIN_BLOCKS, rules::MAX_BLOCKS);
     stats::index_of(wanted, usize::MAX)
@@ -158,80 +90,104 @@ impl Cells {
     /// others are put in order, and of those at the same time the first stays.
     #[must_use]
     pub fn from_samples(t: &[f64], v: &[f64]) -> Self {
-        let (t, v) = clean(t, v);
-        let Some((&start, &end)) = t.first().zip(t.last()) else {
-            return Self::default();
-        };
+        sound_or_clean(t, v, Self::of_sound)
+    }
+
+    /// The same of at least one sample, and whether they are sound.
+    fn of_sound(t: &[f64], v: &[f64]) -> (Self, bool) {
         let n = t.len();
-        let Summary { quantum, min, max } = summarise(&v);
         let mut cells = Self {
-            quantum,
-            span_s: end - start,
+            span_s: t[n - 1] - t[0],
             n: n as u64,
             first: v[0],
             last: v[n - 1],
-            min,
-            max,
             ..Self::default()
         };
-        if n <= MAX_CELLS {
-            cells.samples = vec![1; n];
-            cells.low = v.to_vec();
-            cells.mean = v.to_vec();
-            cells.median = v.into_owned();
-            cells.t_s = t.into_owned();
-            return cells;
-        }
-        let mut order = Order::default();
-        equal_time(&t, start, end, MAX_CELLS, |from, to| {
-            let (low, median) = low_and_median(&v[from..to], &mut order);
-            cells.t_s.push(stats::mean(&t[from..to]));
-            cells.low.push(low);
-            cells.median.push(median);
-            cells.mean.push(stats::mean(&v[from..to]));
-            cells
-                .samples
-                .push(u32::try_from(to - from).unwrap_or(u32::MAX));
+        let few = n <= MAX_CELLS;
+        let all = summarise(t, v, if few { 1 } else { MAX_CELLS }, |one| {
+            if !few {
+                cells.t_s.push(one.t_s);
+                cells.low.push(one.low);
+                cells.median.push(one.median);
+                cells.mean.push(one.mean);
+                let samples = u32::try_from(one.samples).unwrap_or(u32::MAX);
+                cells.samples.push(samples);
+            }
         });
-        cells
+        if few {
+            cells.samples = vec![1; n];
+            cells.t_s = t.to_vec();
+            cells.low = v.to_vec();
+            cells.median = v.to_vec();
+            cells.mean = v.to_vec();
+        }
+        (cells.quantum, cells.min, cells.max) = (all.quantum, all.min, all.max);
+        (cells, all.sound)
     }
+}
+
+/// Makes something of samples: of those as they are where they turn out to be sound, of cleaned
+/// ones otherwise.
+fn sound_or_clean<T: Default>(
+    t: &[f64],
+    v: &[f64],
+    make: impl Fn(&[f64], &[f64]) -> (T, bool),
+) -> T {
+    let n = t.len().min(v.len());
+    let (t, v) = (&t[..n], &v[..n]);
+    if n > 0
+        && let (made, true) = make(t, v)
+    {
+        return made;
+    }
+    let (t, v) = clean(t, v);
+    if t.is_empty() {
+        return T::default();
+    }
+    make(&t, &v).0
 }
 
 impl Blocks {
     /// Blocks straight from samples; exact for any number of them.
     #[must_use]
     pub fn from_samples(t: &[f64], v: &[f64]) -> Self {
-        let (t, v) = clean(t, v);
-        let Some((&start, &end)) = t.first().zip(t.last()) else {
-            return Self::default();
-        };
+        sound_or_clean(t, v, Self::of_sound)
+    }
+
+    /// The same of at least one sample, and whether they are sound.
+    fn of_sound(t: &[f64], v: &[f64]) -> (Self, bool) {
         let n = t.len();
-        let Summary { quantum, min, max } = summarise(&v);
+        let (start, end) = (t[0], t[n - 1]);
         let mut blocks = Self {
             start_s: start,
             span_s: end - start,
-            quantum,
             n: n as u64,
             first: v[0],
             last: v[n - 1],
-            min,
-            max,
             ..Self::default()
         };
-        if max > min && n as f64 >= rules::MIN_SAMPLES {
-            let mut order = Order::default();
-            let count = stretches(&t, start, end, blocks.n);
-            let (mut lows, mut means) = (Vec::new(), Vec::new());
-            equal_time(&t, start, end, count, |from, to| {
-                let (low, median) = low_and_median(&v[from..to], &mut order);
-                blocks.t_s.push(stats::mean(&t[from..to]));
-                blocks.median.push(median);
-                lows.push(low);
-                means.push(stats::mean(&v[from..to]));
-            });
+        // Most series are constant, which is seen without a quantile.
+        let varies = v.iter().any(|x| !stats::same(*x, v[0]));
+        let judged = varies && n as f64 >= rules::MIN_SAMPLES;
+        let count = if judged {
+            stretches(t, start, end, blocks.n)
+        } else {
+            1
+        };
+        let (mut lows, mut means) = (Vec::new(), Vec::new());
+        let all = summarise(t, v, count, |one| {
+            if judged {
+                blocks.t_s.push(one.t_s);
+                blocks.median.push(one.median);
+                lows.push(one.low);
+                means.push(one.mean);
+            }
+        });
+        (blocks.quantum, blocks.min, blocks.max) = (all.quantum, all.min, all.max);
+        if judged {
             blocks.level = level(lows, means);
         }
-        blocks
+        (blocks, all.sound)
     }
 
     /// Blocks from cells.
@@ -272,7 +228,7 @@ impl Blocks {
             for i in from..to {
                 unfold(cells.low[i], cells.median[i], cells.samples[i], &mut pool);
             }
-            let (low, median) = low_and_median(&pool, &mut order);
+            let [low, median] = order.quantiles(&pool, [rules::ENVELOPE, 0.5]);
             blocks.t_s.push(mean_of(t));
             blocks.median.push(median);
             lows.push(low);

@@ -17,6 +17,7 @@ mod lives;
 mod outcome;
 mod restarts;
 mod rules;
+mod samples;
 mod smallest;
 #[cfg(test)]
 mod tests;
