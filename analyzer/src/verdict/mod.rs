@@ -21,6 +21,7 @@ mod samples;
 mod smallest;
 #[cfg(test)]
 mod tests;
+mod wander;
 mod words;
 
 pub use cells::{Blocks, Cells, MAX_CELLS};
