@@ -1,21 +1,10 @@
-//! Samples stretch by stretch: in one pass, as memory is slower than what is done with it.
+//! Samples put in order, and summed up stretch by stretch.
 
 use super::rules;
 use crate::stats::{self, Order};
-use std::borrow::Cow;
 
-/// Finite samples in ascending time, the first of those at the same time; as they are where they
-/// are so already.
-pub(super) fn clean<'a>(t: &'a [f64], v: &'a [f64]) -> (Cow<'a, [f64]>, Cow<'a, [f64]>) {
-    let n = t.len().min(v.len());
-    let (t, v) = (&t[..n], &v[..n]);
-    // All are looked at, as that is faster than to stop at the first.
-    let later = t.get(1..).unwrap_or_default();
-    let ascending = t.iter().zip(later).fold(true, |yes, (a, b)| yes & (b > a));
-    let finite = |x: &[f64]| x.iter().fold(true, |yes, x| yes & x.is_finite());
-    if ascending && finite(t) && finite(v) {
-        return (Cow::Borrowed(t), Cow::Borrowed(v));
-    }
+/// Finite samples in ascending time, the first of those at the same time.
+pub(super) fn clean(t: &[f64], v: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let mut pairs: Vec<(f64, f64)> = t
         .iter()
         .copied()
@@ -26,8 +15,7 @@ pub(super) fn clean<'a>(t: &'a [f64], v: &'a [f64]) -> (Cow<'a, [f64]>, Cow<'a, 
         pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
         pairs.dedup_by(|later, kept| stats::same(later.0, kept.0));
     }
-    let (t, v): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
-    (Cow::Owned(t), Cow::Owned(v))
+    pairs.into_iter().unzip()
 }
 
 /// Splits ascending times into `count` stretches of equal length and calls back with the range
