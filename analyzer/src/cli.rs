@@ -442,7 +442,7 @@ mod tests {
         let t: Vec<f64> = (0..600).map(|i| 60.0 * f64::from(i)).collect();
         let v: Vec<f64> = t
             .iter()
-            .map(|t| 1e8 + 4096.0 * (500.0 * f64::from(*t > 18_000.0)) + 4096.0 * (t / 60.0 % 7.0))
+            .map(|t| 1e8 + 4096.0 * (500.0 * f64::from(*t >= 18_000.0)) + 4096.0 * (t / 60.0 % 7.0))
             .collect();
         let judgement = judge(&Cells::from_samples(&t, &v), &Traits::default());
         let text = explanation("slabinfo/x/slab_bytes", &judgement, Quantity::Bytes);

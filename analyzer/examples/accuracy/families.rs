@@ -127,6 +127,16 @@ pub(crate) const FAMILIES: &[Family] = &[
         let size = d.size;
         Drawn::of(d.shaped(|u| size * (u / tau).ln_1p() / (1.0 / tau).ln_1p()))
     }),
+    healthy("warm-up, hyperbolic", |d| {
+        let half = d.random.log_between(0.01, 0.15);
+        let size = d.size;
+        Drawn::of(d.shaped(|u| size * (1.0 + half) * u / (u + half)))
+    }),
+    healthy("warm-up, stretched exponential", |d| {
+        let (tau, power) = (d.random.log_between(0.01, 0.1), d.random.between(0.4, 0.9));
+        let size = d.size;
+        Drawn::of(d.shaped(|u| size * (1.0 - (-(u / tau).powf(power)).exp())))
+    }),
     healthy("ramp, then flat", |d| {
         let (end, size) = (d.random.between(0.1, 0.7), d.size);
         Drawn::of(d.shaped(|u| size * (u / end).min(1.0)))

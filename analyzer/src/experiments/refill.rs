@@ -161,6 +161,7 @@ fn share_taken_back(lives: &[Cells], falls: &[Fall]) -> Option<f64> {
 fn part(cells: &Cells, chosen: &[usize]) -> Cells {
     let pick = |values: &[f64]| -> Vec<f64> { chosen.iter().map(|i| values[*i]).collect() };
     let (t_s, low, median) = (pick(&cells.t_s), pick(&cells.low), pick(&cells.median));
+    let mean = pick(&cells.mean);
     let samples: Vec<u32> = chosen.iter().map(|i| cells.samples[*i]).collect();
     let extreme = |start: f64, choose: fn(f64, f64) -> f64| {
         low.iter().chain(&median).copied().fold(start, choose)
@@ -176,6 +177,7 @@ fn part(cells: &Cells, chosen: &[usize]) -> Cells {
         t_s,
         low,
         median,
+        mean,
         samples,
     }
 }

@@ -71,6 +71,7 @@ struct Cell {
     t_s: f64,
     low: f64,
     median: f64,
+    mean: f64,
     samples: u32,
 }
 
@@ -174,11 +175,14 @@ impl Builder {
 
     fn close(&mut self, grid: &Grid) {
         self.open.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        let samples: u32 = self.open.iter().map(|(_, count)| count).sum();
+        let weighted = self.open.iter().map(|(v, count)| v * f64::from(*count));
         self.cells.push(Cell {
             t_s: grid.mean_time(self.open_from, self.open_to),
             low: weighted_quantile(&self.open, ENVELOPE),
             median: weighted_quantile(&self.open, 0.5),
-            samples: self.open.iter().map(|(_, count)| count).sum(),
+            mean: weighted.sum::<f64>() / f64::from(samples),
+            samples,
         });
         self.open.clear();
     }
@@ -201,6 +205,7 @@ impl Builder {
             t_s: self.cells.iter().map(|cell| cell.t_s).collect(),
             low: self.cells.iter().map(|cell| cell.low).collect(),
             median: self.cells.iter().map(|cell| cell.median).collect(),
+            mean: self.cells.iter().map(|cell| cell.mean).collect(),
             samples: self.cells.iter().map(|cell| cell.samples).collect(),
             quantum: self.quantum,
             span_s: grid.t_s[self.last_sample] - grid.t_s[self.first_sample],
@@ -260,6 +265,7 @@ mod tests {
             (&streamed.t_s, &whole.t_s),
             (&streamed.low, &whole.low),
             (&streamed.median, &whole.median),
+            (&streamed.mean, &whole.mean),
         ] {
             for (a, b) in a.iter().zip(b) {
                 assert!((a - b).abs() <= 1e-9 * b.abs().max(1.0), "{a} {b}");

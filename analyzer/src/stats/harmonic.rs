@@ -21,9 +21,11 @@ const FROM: f64 = 1.75;
 const COARSE_FROM: f64 = 6.0;
 const FINE: f64 = 0.125;
 
-/// Fits `a + b u + c cos(2 pi f u) + d sin(2 pi f u)` for f = 1.75 to n / 4 cycles and returns
-/// the f that leaves the least.
+/// Fits `a + b u + c cos(2 pi f u) + d sin(2 pi f u)` for f = 1.75 up to (not including) n / 2
+/// cycles and returns the f that leaves the least.
 ///
+/// A wave of more cycles than n / 2 shows as one of less (aliasing), so that what is seen of it is
+/// removed as well: the teeth of a saw that are shorter than two points.
 /// `u` is time scaled to 0..1, even or not.  The variance share is a description and no test: a
 /// random walk often has one wave that explains half of it.
 /// Degenerate: `None` for n < 6 or where a straight line leaves only rounding.
@@ -47,7 +49,8 @@ pub fn harmonic(u: &[f64], y: &[f64]) -> Option<Harmonic> {
     let start: Vec<(f64, f64)> = u[..n].iter().map(|x| (turn * FROM * x).sin_cos()).collect();
     let fine: Vec<(f64, f64)> = u[..n].iter().map(|x| (turn * FINE * x).sin_cos()).collect();
     let (mut sin, mut cos): (Vec<f64>, Vec<f64>) = start.into_iter().unzip();
-    let last = n as f64 / 4.0;
+    // At n / 2 itself the sine is zero in every point.
+    let last = n as f64 / 2.0 - FINE;
     let mut cycles = FROM;
     let rest = &line.residuals;
     let mut best: Option<(f64, f64, [Vec<f64>; 2])> = None;
@@ -97,6 +100,19 @@ mod tests {
         assert!((found.cycles - 7.5).abs() < 1e-9, "{}", found.cycles);
         assert!(found.explained > 0.999_999);
         assert!((found.wave[0] - 3.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_wave_shorter_than_two_points_is_found_as_its_alias() {
+        // 28 cycles seen 47 times a span are 47 - 28 = 19.
+        let u: Vec<f64> = (0..48).map(|i| f64::from(i) / 47.0).collect();
+        let y: Vec<f64> = u
+            .iter()
+            .map(|x| 2.0 * x + (std::f64::consts::TAU * 28.0 * x).cos())
+            .collect();
+        let found = harmonic(&u, &y).expect("there is a wave");
+        assert!((found.cycles - 19.0).abs() < 1e-9, "{}", found.cycles);
+        assert!(found.explained > 0.999_999);
     }
 
     #[test]

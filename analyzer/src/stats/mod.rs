@@ -7,6 +7,7 @@
 //! Samples of memory are autocorrelated.  Each function says what that does to its result.
 
 mod agreement;
+mod choice;
 mod drift;
 mod efficiency;
 mod follow;
@@ -18,12 +19,15 @@ mod multiple;
 mod ols;
 mod order;
 mod quantile;
+mod renewal;
 mod shapes;
 mod slope_error;
+mod steps;
 mod theil_sen;
 mod walk;
 
 pub use agreement::{Agreement, agreement};
+pub use choice::{Choice, Curve, choose_shape, curve};
 pub use drift::{DriftTest, drift_test};
 pub use efficiency::{Efficiency, efficiency};
 pub use follow::{Follow, correlation_about_lines, ends_of_line, follow};
@@ -36,8 +40,10 @@ pub use ols::{Ols, ols};
 pub use order::Order;
 pub(crate) use order::{extremes, least_step};
 pub use quantile::{MAD_TO_SIGMA, mad_sigma, median, quantile, quantile_sorted};
-pub use shapes::{Choice, Curve, Shape, ShapeFit, best_step_pair, choose_shape, curve, fit_shapes};
+pub use renewal::{Life, Renewal, renewal};
+pub use shapes::{Shape, ShapeFit, fit_shapes};
 pub use slope_error::{SlopeError, slope_error};
+pub use steps::best_step_pair;
 pub use theil_sen::{SlopeInterval, TheilSen, median_slope, theil_sen};
 pub use walk::{WalkTest, Ways, walk_test};
 
@@ -64,10 +70,19 @@ pub(crate) fn index_of(x: f64, max: usize) -> usize {
 
 /// The mean; 0 for an empty slice.
 pub(crate) fn mean(values: &[f64]) -> f64 {
+    // Sums that wait for one another are slow.
+    let mut sums = [0.0; 8];
+    let whole = values.chunks_exact(sums.len());
+    let rest: f64 = whole.remainder().iter().sum();
+    for chunk in whole {
+        for (sum, value) in sums.iter_mut().zip(chunk) {
+            *sum += value;
+        }
+    }
     if values.is_empty() {
         0.0
     } else {
-        values.iter().sum::<f64>() / values.len() as f64
+        (sums.iter().sum::<f64>() + rest) / values.len() as f64
     }
 }
 

@@ -1,7 +1,8 @@
 //! Which simple shape a series has: straight growth, growth that flattens, a step, nothing.
 
 use super::least_squares::{Basis, LeastSquares, dot};
-use super::{mad_sigma, mean};
+use super::mean;
+use super::steps::{LEVEL, Sums};
 
 /// The shapes that are tried, each a least-squares fit over u = 0..1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,6 +15,8 @@ pub enum Shape {
     Warmup,
     /// `a + b ln(1 + u / tau)`, growth that slows for ever.
     Logarithm,
+    /// `a + b u / (u + tau)`, a warm-up whose rate falls with the square of what is still missing.
+    Hyperbola,
     /// `a + b u + c (1 - exp(-u / tau))`
     WarmupLine,
     /// `a + b max(0, u - s)`, growth from s on.
@@ -38,12 +41,26 @@ impl Shape {
         )
     }
 
+    /// True for the shapes that grow more and more slowly, or stop.
+    #[must_use]
+    pub fn flattens(self) -> bool {
+        matches!(
+            self,
+            Self::Warmup | Self::Logarithm | Self::Hyperbola | Self::RampFlat
+        )
+    }
+
     /// Free numbers of the shape, with the place of a bend or step counted.
-    fn parameters(self) -> f64 {
+    pub(super) fn parameters(self) -> f64 {
         match self {
             Self::Constant => 1.0,
             Self::Line => 2.0,
-            Self::Warmup | Self::Logarithm | Self::Hinge | Self::RampFlat | Self::Step => 3.0,
+            Self::Warmup
+            | Self::Logarithm
+            | Self::Hyperbola
+            | Self::Hinge
+            | Self::RampFlat
+            | Self::Step => 3.0,
             Self::WarmupLine | Self::StepLine => 4.0,
             // Two places chosen among all cost more than one each (Zhang & Siegmund 2007).
             Self::StepPair => 7.0,
@@ -58,6 +75,7 @@ impl Shape {
             Self::Line => "a straight line",
             Self::Warmup => "a warm-up that ends",
             Self::Logarithm => "growth that slows for ever",
+            Self::Hyperbola => "a warm-up with a long tail",
             Self::WarmupLine => "a line after a warm-up",
             Self::Hinge => "a line from a late onset on",
             Self::RampFlat => "a ramp that flattens",
@@ -75,6 +93,7 @@ impl Shape {
             Self::Line => "line",
             Self::Warmup => "warmup",
             Self::Logarithm => "logarithm",
+            Self::Hyperbola => "long_warmup",
             Self::WarmupLine => "warmup_and_line",
             Self::Hinge => "late_onset",
             Self::RampFlat => "ramp_then_flat",
@@ -113,7 +132,7 @@ impl ShapeFit {
     }
 
     /// The columns of the shape beside the constant.
-    fn columns(&self, u: &[f64]) -> Vec<Vec<f64>> {
+    pub(super) fn columns(&self, u: &[f64]) -> Vec<Vec<f64>> {
         let last = self.last_column(u);
         match self.shape {
             Shape::Constant => vec![],
@@ -163,13 +182,13 @@ const WARMUP_TAU: [f64; 17] = [
     0.45,
 ];
 const LOGARITHM_TAU: [f64; 6] = [0.002, 0.005, 0.01, 0.02, 0.04, 0.08];
+/// Twice as coarse as for a warm-up, whose bend is sharper.
+const HYPERBOLA_TAU: [f64; 6] = [0.01, 0.02, 0.04, 0.08, 0.16, 0.3];
 /// As fine as for a warm-up alone, or that would win where a large one stands beside a line; not
 /// longer, or the line could be part of it.
 const WARMUP_LINE_TAU: [f64; 9] = [0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.065, 0.08, 0.12];
 /// Bends lie at .10, .15, ... of the series: this many for a late onset, one more for a ramp.
 const HINGES: usize = 13;
-/// A level lasts this many points at least; what is shorter is a dip or a spike.
-const LEVEL: usize = 3;
 /// Halvings of the distance between places that are tried: to a sixteenth of it.
 const REFINED: u32 = 4;
 /// A column of size 1 that the others explain but for this is a mix of them.
@@ -180,7 +199,7 @@ const BEND_STEP: f64 = 0.05;
 /// Fits every shape to `y` over `u` (ascending, 0..1) and returns the best fit of each.
 ///
 /// Least squares: outliers should be filtered before (see [`super::hampel`]).  Autocorrelated
-/// residuals do not bias a fit but overstate its support; [`choose_shape`] allows for that.
+/// residuals do not bias a fit but overstate its support; [`super::choose_shape`] allows for that.
 /// Uneven `u` is fine.
 /// Degenerate: an empty vector for n < 8; all values equal fit every shape with 0 left.
 #[must_use]
@@ -194,7 +213,7 @@ pub fn fit_shapes(u: &[f64], y: &[f64]) -> Vec<ShapeFit> {
     let y: Vec<f64> = y[..n].iter().map(|v| v - level).collect();
     let mut flat = Basis::constant(n);
     let constant = flat.fit(&y);
-    let mut fits = Vec::with_capacity(10);
+    let mut fits = Vec::with_capacity(11);
     let one = |shape, at| ShapeFit {
         shape,
         at,
@@ -224,10 +243,18 @@ pub fn fit_shapes(u: &[f64], y: &[f64]) -> Vec<ShapeFit> {
     let straight = [(Shape::Line, 0.0)];
     let warmups = WARMUP_TAU.map(|tau| (Shape::Warmup, tau));
     let logarithms = LOGARITHM_TAU.map(|tau| (Shape::Logarithm, tau));
+    let hyperbolas = HYPERBOLA_TAU.map(|tau| (Shape::Hyperbola, tau));
     let bend = |i: usize| BEND_FROM + BEND_STEP * i as f64;
     let hinges: [_; HINGES] = std::array::from_fn(|i| (Shape::Hinge, bend(i)));
     let ramps: [_; HINGES + 1] = std::array::from_fn(|i| (Shape::RampFlat, bend(i)));
-    let families: [&[(Shape, f64)]; 5] = [&straight, &warmups, &logarithms, &hinges, &ramps];
+    let families: [&[(Shape, f64)]; 6] = [
+        &straight,
+        &warmups,
+        &logarithms,
+        &hyperbolas,
+        &hinges,
+        &ramps,
+    ];
     for family in families {
         let Some((shape, at)) = closest(&flat, u, &constant.residuals, family) else {
             continue;
@@ -345,184 +372,16 @@ fn unit_column(shape: Shape, at: f64, u: f64) -> f64 {
         Shape::Line => u,
         Shape::Warmup | Shape::WarmupLine => saturation(u, at),
         Shape::Logarithm => (u / at).ln_1p(),
+        Shape::Hyperbola => u / (u + at),
         Shape::Hinge => (u - at).max(0.0),
         Shape::RampFlat => u.min(at),
         Shape::Step | Shape::StepPair | Shape::StepLine => f64::from(u >= at),
     }
 }
 
-/// What the best two changes of mean leave of `y`, as a sum of squares.
-///
-/// Degenerate: infinite for n < 9.
-#[must_use]
-pub fn best_step_pair(y: &[f64]) -> f64 {
-    let level = mean(y);
-    let centred: Vec<f64> = y.iter().map(|v| v - level).collect();
-    Sums::new(&centred)
-        .best_pair(y.len())
-        .map_or(f64::INFINITY, |(sse, _, _)| sse)
-}
-
-/// Running sums, so that the squares about the mean of any stretch cost nothing.
-struct Sums {
-    values: Vec<f64>,
-    squares: Vec<f64>,
-}
-
-impl Sums {
-    fn new(y: &[f64]) -> Self {
-        let mut sums = Self {
-            values: vec![0.0],
-            squares: vec![0.0],
-        };
-        let (mut a, mut b) = (0.0, 0.0);
-        for v in y {
-            a += v;
-            b += v * v;
-            sums.values.push(a);
-            sums.squares.push(b);
-        }
-        sums
-    }
-
-    fn sse(&self, from: usize, to: usize) -> f64 {
-        let sum = self.values[to] - self.values[from];
-        self.squares[to] - self.squares[from] - sum * sum / (to - from) as f64
-    }
-
-    /// Least sum of squares with one change of mean.
-    fn best_step(&self, n: usize) -> Option<(f64, usize)> {
-        let mut best: Option<(f64, usize)> = None;
-        for i in LEVEL..=n.saturating_sub(LEVEL) {
-            let sse = self.sse(0, i) + self.sse(i, n);
-            if best.is_none_or(|b| sse < b.0) {
-                best = Some((sse, i));
-            }
-        }
-        best.map(|(sse, i)| (sse.max(0.0), i))
-    }
-
-    fn best_pair(&self, n: usize) -> Option<(f64, usize, usize)> {
-        let mut best: Option<(f64, usize, usize)> = None;
-        for i in LEVEL..=n.saturating_sub(2 * LEVEL) {
-            let first = self.sse(0, i);
-            for j in i + LEVEL..=n - LEVEL {
-                let sse = first + self.sse(i, j) + self.sse(j, n);
-                if best.is_none_or(|b| sse < b.0) {
-                    best = Some((sse, i, j));
-                }
-            }
-        }
-        best.map(|(sse, i, j)| (sse.max(0.0), i, j))
-    }
-}
-
-/// Which shape the data support.
-#[derive(Debug, Clone)]
-pub struct Choice {
-    /// Index of the best shape that grows for ever; `None` when none of them rises.
-    pub leak: Option<usize>,
-    /// Index of the best other shape.
-    pub other: usize,
-    /// How much better the leak shape is, in BIC with the penalties; negative infinity without one.
-    pub margin: f64,
-    /// Number of independent values that the residuals amount to.
-    pub n_effective: f64,
-    /// Scaled MAD of the residuals of the closest shape.
-    pub sigma: f64,
-    /// Those residuals.
-    pub residuals: Vec<f64>,
-}
-
-/// Compares the shapes by `BIC = ne ln((SSE + floor) / n) + k ln ne`.
-///
-/// `ne = max(8, n (1 - rho) / (1 + rho))` with rho the lag-1 autocorrelation (0 to .95) of the
-/// residuals of the closest shape allows for autocorrelated samples.  `floor = n (.29 q)^2`, the
-/// rounding of values that are multiples of `quantum`, keeps exact staircases from being
-/// over-read.  A shape that flattens gets `flat_penalty` in its favour, since a false leak costs
-/// more than a late one.
-/// Degenerate: `None` for an empty list.
-/// Reference: Schwarz 1978; trend or step: Reeves et al. 2007; Lund & Reeves 2002.
-#[must_use]
-pub fn choose_shape(fits: &[ShapeFit], quantum: f64, flat_penalty: f64) -> Option<Choice> {
-    let with_residuals = fits.iter().filter(|f| !f.residuals.is_empty());
-    let closest = &with_residuals
-        .min_by(|a, b| a.sse.total_cmp(&b.sse))?
-        .residuals;
-    let total = fits.iter().find(|f| f.shape == Shape::Constant)?.sse;
-    let n = closest.len() as f64;
-    let rho = (dot(&closest[1..], closest) / dot(closest, closest).max(1e-300)).clamp(0.0, 0.95);
-    let n_effective = (n * (1.0 - rho) / (1.0 + rho)).max(8.0);
-    let floor = n * (quantum * 0.29).powi(2) + 1e-12 * total;
-    let penalty = |f: &ShapeFit| match f.shape {
-        Shape::Warmup | Shape::Logarithm | Shape::RampFlat => flat_penalty,
-        _ => 0.0,
-    };
-    let bic = |f: &ShapeFit| {
-        n_effective * ((f.sse + floor) / n).ln() + f.shape.parameters() * n_effective.ln()
-            - penalty(f)
-    };
-    let best = |wanted: &dyn Fn(&ShapeFit) -> bool| {
-        fits.iter()
-            .enumerate()
-            .filter(|(_, f)| wanted(f))
-            .map(|(i, f)| (bic(f), i))
-            .min_by(|a, b| a.0.total_cmp(&b.0))
-    };
-    let leak = best(&|f| f.shape.grows_for_ever() && f.growth > 0.0);
-    let other = best(&|f| !f.shape.grows_for_ever())?;
-    Some(Choice {
-        leak: leak.map(|l| l.1),
-        other: other.1,
-        margin: leak.map_or(f64::NEG_INFINITY, |l| other.0 - l.0),
-        n_effective,
-        sigma: mad_sigma(closest),
-        residuals: closest.clone(),
-    })
-}
-
-/// A fitted shape as a chart draws it.
-#[derive(Debug, Clone)]
-pub struct Curve {
-    /// The fit at each point.
-    pub value: Vec<f64>,
-    /// Standard error of the fit at each point.
-    pub error: Vec<f64>,
-}
-
-/// The curve of a fitted shape with its standard error: the square root of leverage times
-/// residual variance times `n / n_effective`.
-///
-/// The place of a bend or step counts as known, so the error there is somewhat too small.
-/// Degenerate: no error (0) where the shape has as many parameters as there are points.
-#[must_use]
-pub fn curve(fit: &ShapeFit, u: &[f64], y: &[f64], n_effective: f64) -> Curve {
-    let n = u.len().min(y.len());
-    let (u, level) = (&u[..n], mean(&y[..n]));
-    let centred: Vec<f64> = y[..n].iter().map(|v| v - level).collect();
-    let mut basis = Basis::constant(n);
-    for column in fit.columns(u) {
-        basis.push(&column);
-    }
-    let solved = basis.fit(&centred);
-    let free = n as f64 - basis.columns() as f64;
-    let variance = if free > 0.0 { solved.sse / free } else { 0.0 };
-    let inflate = (n as f64 / n_effective.max(1.0)).max(1.0);
-    let error = basis
-        .leverage()
-        .iter()
-        .map(|h| (h * variance * inflate).sqrt())
-        .collect();
-    let value = y
-        .iter()
-        .zip(&solved.residuals)
-        .map(|(y, r)| y - r)
-        .collect();
-    Curve { value, error }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::{choose_shape, curve};
     use super::*;
 
     fn grid(n: u32) -> Vec<f64> {
@@ -561,6 +420,10 @@ mod tests {
         assert_eq!(
             winner(&make(&|x| 30.0 * saturation(x, 0.1)), &u).0,
             Shape::Warmup
+        );
+        assert_eq!(
+            winner(&make(&|x| 90.0 * x / (x + 0.06)), &u),
+            (Shape::Hyperbola, false)
         );
         assert_eq!(
             winner(&make(&|x| 30.0 * f64::from(x > 0.6)), &u).0,
@@ -604,6 +467,5 @@ mod tests {
     fn too_few_points_fit_nothing() {
         assert!(fit_shapes(&[0.0, 1.0], &[1.0, 2.0]).is_empty());
         assert!(choose_shape(&[], 0.0, 1.0).is_none());
-        assert!(best_step_pair(&[1.0, 2.0]).is_infinite());
     }
 }

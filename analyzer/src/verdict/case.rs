@@ -6,9 +6,10 @@ use super::clean::{Cleaned, Growth, interval, later_part};
 use super::outcome;
 use super::rules as r;
 use super::smallest::Detectable;
+use super::wander::Tests;
 use super::words::{hours, percent, short};
 use super::{Evidence, Judgement, TooEarly, Verdict};
-use crate::stats::{self, Choice, DriftTest, Efficiency, Shape, ShapeFit, WalkTest, Ways};
+use crate::stats::{self, Choice, Shape, ShapeFit};
 
 /// Judges one life, without regard to what is known of the series.
 pub(super) fn examine(blocks: &Blocks, floor: f64) -> Judgement {
@@ -86,54 +87,6 @@ fn look(blocks: &Blocks, floor: f64, start_up: f64) -> Option<Judgement> {
     Some(out)
 }
 
-/// The tests that look at the growing part alone.
-pub(super) struct Tests {
-    pub(super) way: Efficiency,
-    pub(super) drift: DriftTest,
-    pub(super) walk: WalkTest,
-    /// The same of the series as it is, with nothing chosen and nothing taken off but a wave.
-    pub(super) walk_as_is: WalkTest,
-    pub(super) ways: Ways,
-    /// A straight line in whole steps: largest distance from it and number of steps.
-    pub(super) staircase: Option<(f64, f64)>,
-}
-
-impl Tests {
-    fn new(blocks: &Blocks, cleaned: &Cleaned, rest: &[f64], growth: Option<&Growth>) -> Self {
-        let from = cleaned.from;
-        // A walk is asked of what grows only: a flat start would count as returning to a line.
-        let growing = growth.map_or(rest, |g| &g.rest[g.onset..]);
-        Self {
-            way: stats::efficiency(rest, stats::index_of(r::PARTS, 99)),
-            drift: stats::drift_test(rest),
-            walk: stats::walk_test(growing),
-            walk_as_is: stats::walk_test(&cleaned.low[from..]),
-            ways: Ways::of(&blocks.low[from..]),
-            staircase: staircase(&blocks.t_s[from..], &blocks.low[from..]),
-        }
-    }
-}
-
-/// How far a staircase that never falls strays from a straight line, and how many steps it has,
-/// both in units of its largest step; `None` where it falls or stays.
-fn staircase(t: &[f64], y: &[f64]) -> Option<(f64, f64)> {
-    let steps = || y.windows(2).map(|w| w[1] - w[0]);
-    let largest = steps().fold(0.0, f64::max);
-    if largest <= 0.0 || steps().any(|d| d < 0.0) {
-        return None;
-    }
-    let slope = stats::median_slope(t, y)?;
-    let off: Vec<f64> = y
-        .iter()
-        .zip(t)
-        .map(|(y, t_)| y - slope * (t_ - t[0]))
-        .collect();
-    Some((
-        stats::range(&off) / largest,
-        (y[y.len() - 1] - y[0]) / largest,
-    ))
-}
-
 /// Everything that the rules look at.
 pub(super) struct Case<'a> {
     pub(super) blocks: &'a Blocks,
@@ -146,15 +99,14 @@ pub(super) struct Case<'a> {
 }
 
 /// What one rule says: its evidence, and the verdict where it fails.
-type Ruling = (Evidence, Verdict);
+pub(super) type Ruling = (Evidence, Verdict);
 
 /// The rules after the choice of shape, in order; `None` where one does not apply.
-const AFTER_SHAPE: [fn(&Case, &Growth) -> Option<Ruling>; 12] = [
+const AFTER_SHAPE: [fn(&Case, &Growth) -> Option<Ruling>; 11] = [
     |case, growth| case.is_large_enough(growth),
     |case, growth| case.still_grows(growth),
     |case, growth| case.rises_late(growth),
     |case, growth| case.keeps_its_rate(growth),
-    |case, growth| case.exceeds_the_warmup(growth),
     |case, growth| case.exceeds_the_step(growth),
     |case, growth| case.exceeds_the_wave(growth),
     |case, growth| case.persists(growth),
@@ -207,7 +159,7 @@ impl Case<'_> {
             return self.without_leak_shape();
         }
         let other = self.fits[self.choice.other].shape;
-        if matches!(other, Shape::Warmup | Shape::Logarithm | Shape::RampFlat) {
+        if other.flattens() {
             let (done, needed) = (1.0, r::LONGER_RUN);
             out.too_early = Some(TooEarly { done, needed });
             let text = format!(
@@ -353,21 +305,6 @@ impl Case<'_> {
         ))
     }
 
-    fn exceeds_the_warmup(&self, growth: &Growth) -> Option<Ruling> {
-        (growth.shape == Shape::WarmupLine).then(|| {
-            let share = growth.size / stats::range(&self.cleaned.low);
-            let text = format!(
-                "the growth is {} of the range, the rest a warm-up",
-                percent(share)
-            );
-            let enough = share >= r::WARMUP_SHARE;
-            (
-                Evidence::new("warmup_share", share, r::WARMUP_SHARE, enough, text),
-                Verdict::Plateau,
-            )
-        })
-    }
-
     fn exceeds_the_step(&self, growth: &Growth) -> Option<Ruling> {
         (growth.shape == Shape::StepLine).then(|| {
             let share = growth.size / stats::range(&self.cleaned.low);
@@ -440,71 +377,6 @@ impl Case<'_> {
         ))
     }
 
-    fn is_no_walk(&self, growth: &Growth) -> Option<Ruling> {
-        let Tests {
-            walk,
-            walk_as_is,
-            ways,
-            staircase,
-            ..
-        } = &self.tests;
-        if let Some((off, steps)) = staircase
-            && *off <= r::STAIRCASE_OFF
-            && *steps >= r::STAIRCASE_STEPS
-        {
-            let text = format!("{steps:.0} equal steps up at even intervals, none down");
-            return Some((
-                Evidence::new("staircase", *off, r::STAIRCASE_OFF, true, text),
-                Verdict::Steady,
-            ));
-        }
-        if ways.p() <= r::SIGNS {
-            let text = format!(
-                "{} times up, {} times down: no walk does that",
-                ways.rises, ways.falls
-            );
-            return Some((
-                Evidence::new("signs", ways.p(), r::SIGNS, true, text),
-                Verdict::Steady,
-            ));
-        }
-        let onset = if growth.shape == Shape::Hinge {
-            r::WALK_ONSET
-        } else {
-            r::WALK
-        };
-        let no_wave = self.cleaned.wave.is_none();
-        let taken_off = growth.shape == Shape::StepLine || !no_wave;
-        let chosen = if taken_off { r::WALK_TAKEN_OFF } else { onset };
-        // What was chosen to suit has to show more than the series as it is, and either will do.
-        let (strength, least) = [(walk_as_is.strength(), r::WALK)]
-            .into_iter()
-            .filter(|_| no_wave)
-            .fold((walk.strength(), chosen), |best, other| {
-                if other.0 / other.1 > best.0 / best.1 {
-                    other
-                } else {
-                    best
-                }
-            });
-        let text = format!(
-            "{} of what one random walk in a hundred shows by chance, {} are needed",
-            percent(strength),
-            percent(least)
-        );
-        let narrow = strength >= r::WALK_NARROW * least;
-        let otherwise = if narrow {
-            Verdict::Suspect
-        } else {
-            Verdict::Steady
-        };
-        let beyond = strength >= least;
-        Some((
-            Evidence::new("walk", strength, least, beyond, text),
-            otherwise,
-        ))
-    }
-
     fn is_surely_positive(&self, growth: &Growth) -> Option<Ruling> {
         let share = growth.interval.low / growth.slope;
         let text = format!(
@@ -522,7 +394,7 @@ impl Case<'_> {
         let rises = other.coefficients.get(1).is_none_or(|b| *b > 0.0);
         match other.shape {
             Shape::Step | Shape::StepPair => Verdict::Step,
-            Shape::Warmup | Shape::Logarithm | Shape::RampFlat if rises => Verdict::Plateau,
+            shape if shape.flattens() && rises => Verdict::Plateau,
             _ => Verdict::Steady,
         }
     }

@@ -1,8 +1,8 @@
 //! A series made small: cells while it is read, blocks when it is judged.
 
-use std::borrow::Cow;
-
+use super::level::level;
 use super::rules;
+use super::samples::{clean, equal_time, summarise};
 use crate::stats::{self, Order};
 
 /// A series has at most this many cells.
@@ -18,6 +18,8 @@ pub struct Cells {
     pub low: Vec<f64>,
     /// Their median.
     pub median: Vec<f64>,
+    /// Their mean.
+    pub mean: Vec<f64>,
     /// Their number.
     pub samples: Vec<u32>,
     /// Smallest non-zero difference of successive values without sign, 0 for a constant series.
@@ -41,8 +43,8 @@ pub struct Cells {
 pub struct Blocks {
     /// Mean time of the samples in each block, ascending.
     pub t_s: Vec<f64>,
-    /// The 30 % quantile of each block, the lower envelope.
-    pub low: Vec<f64>,
+    /// What stands for each block: the 30 % quantile, its lower envelope, of all or the mean of all.
+    pub level: Vec<f64>,
     /// The median of each block.
     pub median: Vec<f64>,
     /// Time of the first sample.
@@ -61,73 +63,6 @@ pub struct Blocks {
     pub min: f64,
     /// Largest value.
     pub max: f64,
-}
-
-/// Finite samples in ascending time, the first of those at the same time; as they are where they
-/// are so already.
-fn clean<'a>(t: &'a [f64], v: &'a [f64]) -> (Cow<'a, [f64]>, Cow<'a, [f64]>) {
-    let n = t.len().min(v.len());
-    let (t, v) = (&t[..n], &v[..n]);
-    // All are looked at, as that is faster than to stop at the first.
-    let later = t.get(1..).unwrap_or_default();
-    let ascending = t.iter().zip(later).fold(true, |yes, (a, b)| yes & (b > a));
-    let finite = |x: &[f64]| x.iter().fold(true, |yes, x| yes & x.is_finite());
-    if ascending && finite(t) && finite(v) {
-        return (Cow::Borrowed(t), Cow::Borrowed(v));
-    }
-    let mut pairs: Vec<(f64, f64)> = t
-        .iter()
-        .copied()
-        .zip(v.iter().copied())
-        .filter(|(t, v)| t.is_finite() && v.is_finite())
-        .collect();
-    if pairs.windows(2).any(|w| w[1].0 <= w[0].0) {
-        pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
-        pairs.dedup_by(|later, kept| stats::same(later.0, kept.0));
-    }
-    let (t, v): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
-    (Cow::Owned(t), Cow::Owned(v))
-}
-
-/// Splits ascending times into `count` stretches of equal length and calls back with the range
-/// of indices of each stretch that has any.
-fn equal_time(t: &[f64], start: f64, end: f64, count: usize, mut each: impl FnMut(usize, usize)) {
-    let width = (end - start) / count as f64;
-    let mut from = 0;
-    for i in 1..=count {
-        let to = if i == count {
-            t.len()
-        } else {
-            let edge = start + width * i as f64;
-            from + t[from..].partition_point(|&x| x < edge)
-        };
-        if to > from {
-            each(from, to);
-        }
-        from = to;
-    }
-}
-
-struct Summary {
-    quantum: f64,
-    min: f64,
-    max: f64,
-}
-
-fn summarise(v: &[f64]) -> Summary {
-    let (min, max) = stats::extremes(v);
-    let quantum = stats::least_step(v);
-    Summary {
-        quantum: if quantum.is_finite() { quantum } else { 0.0 },
-        min,
-        max,
-    }
-}
-
-/// The two quantiles that stand for a stretch of samples.
-fn low_and_median(v: &[f64], order: &mut Order) -> (f64, f64) {
-    let [low, median] = order.quantiles(v, [rules::ENVELOPE, 0.5]);
-    (low, median)
 }
 
 fn block_count(n: u64) -> usize {
@@ -155,75 +90,104 @@ impl Cells {
     /// others are put in order, and of those at the same time the first stays.
     #[must_use]
     pub fn from_samples(t: &[f64], v: &[f64]) -> Self {
-        let (t, v) = clean(t, v);
-        let Some((&start, &end)) = t.first().zip(t.last()) else {
-            return Self::default();
-        };
+        sound_or_clean(t, v, Self::of_sound)
+    }
+
+    /// The same of at least one sample, and whether they are sound.
+    fn of_sound(t: &[f64], v: &[f64]) -> (Self, bool) {
         let n = t.len();
-        let Summary { quantum, min, max } = summarise(&v);
         let mut cells = Self {
-            quantum,
-            span_s: end - start,
+            span_s: t[n - 1] - t[0],
             n: n as u64,
             first: v[0],
             last: v[n - 1],
-            min,
-            max,
             ..Self::default()
         };
-        if n <= MAX_CELLS {
-            cells.samples = vec![1; n];
-            cells.low = v.to_vec();
-            cells.median = v.into_owned();
-            cells.t_s = t.into_owned();
-            return cells;
-        }
-        let mut order = Order::default();
-        equal_time(&t, start, end, MAX_CELLS, |from, to| {
-            let (low, median) = low_and_median(&v[from..to], &mut order);
-            cells.t_s.push(stats::mean(&t[from..to]));
-            cells.low.push(low);
-            cells.median.push(median);
-            cells
-                .samples
-                .push(u32::try_from(to - from).unwrap_or(u32::MAX));
+        let few = n <= MAX_CELLS;
+        let all = summarise(t, v, if few { 1 } else { MAX_CELLS }, |one| {
+            if !few {
+                cells.t_s.push(one.t_s);
+                cells.low.push(one.low);
+                cells.median.push(one.median);
+                cells.mean.push(one.mean);
+                let samples = u32::try_from(one.samples).unwrap_or(u32::MAX);
+                cells.samples.push(samples);
+            }
         });
-        cells
+        if few {
+            cells.samples = vec![1; n];
+            cells.t_s = t.to_vec();
+            cells.low = v.to_vec();
+            cells.median = v.to_vec();
+            cells.mean = v.to_vec();
+        }
+        (cells.quantum, cells.min, cells.max) = (all.quantum, all.min, all.max);
+        (cells, all.sound)
     }
+}
+
+/// Makes something of samples: of those as they are where they turn out to be sound, of cleaned
+/// ones otherwise.
+fn sound_or_clean<T: Default>(
+    t: &[f64],
+    v: &[f64],
+    make: impl Fn(&[f64], &[f64]) -> (T, bool),
+) -> T {
+    let n = t.len().min(v.len());
+    let (t, v) = (&t[..n], &v[..n]);
+    if n > 0
+        && let (made, true) = make(t, v)
+    {
+        return made;
+    }
+    let (t, v) = clean(t, v);
+    if t.is_empty() {
+        return T::default();
+    }
+    make(&t, &v).0
 }
 
 impl Blocks {
     /// Blocks straight from samples; exact for any number of them.
     #[must_use]
     pub fn from_samples(t: &[f64], v: &[f64]) -> Self {
-        let (t, v) = clean(t, v);
-        let Some((&start, &end)) = t.first().zip(t.last()) else {
-            return Self::default();
-        };
+        sound_or_clean(t, v, Self::of_sound)
+    }
+
+    /// The same of at least one sample, and whether they are sound.
+    fn of_sound(t: &[f64], v: &[f64]) -> (Self, bool) {
         let n = t.len();
-        let Summary { quantum, min, max } = summarise(&v);
+        let (start, end) = (t[0], t[n - 1]);
         let mut blocks = Self {
             start_s: start,
             span_s: end - start,
-            quantum,
             n: n as u64,
             first: v[0],
             last: v[n - 1],
-            min,
-            max,
             ..Self::default()
         };
-        if max > min && n as f64 >= rules::MIN_SAMPLES {
-            let mut order = Order::default();
-            let count = stretches(&t, start, end, blocks.n);
-            equal_time(&t, start, end, count, |from, to| {
-                let (low, median) = low_and_median(&v[from..to], &mut order);
-                blocks.t_s.push(stats::mean(&t[from..to]));
-                blocks.low.push(low);
-                blocks.median.push(median);
-            });
+        // Most series are constant, which is seen without a quantile.
+        let varies = v.iter().any(|x| !stats::same(*x, v[0]));
+        let judged = varies && n as f64 >= rules::MIN_SAMPLES;
+        let count = if judged {
+            stretches(t, start, end, blocks.n)
+        } else {
+            1
+        };
+        let (mut lows, mut means) = (Vec::new(), Vec::new());
+        let all = summarise(t, v, count, |one| {
+            if judged {
+                blocks.t_s.push(one.t_s);
+                blocks.median.push(one.median);
+                lows.push(one.low);
+                means.push(one.mean);
+            }
+        });
+        (blocks.quantum, blocks.min, blocks.max) = (all.quantum, all.min, all.max);
+        if judged {
+            blocks.level = level(lows, means);
         }
-        blocks
+        (blocks, all.sound)
     }
 
     /// Blocks from cells.
@@ -252,31 +216,37 @@ impl Blocks {
             return blocks;
         }
         let (mut pool, mut order) = (Vec::new(), Order::default());
+        let (mut lows, mut means) = (Vec::new(), Vec::new());
         let mut add = |from: usize, to: usize| {
             let weights = || cells.samples[from..to].iter().map(|s| f64::from(*s));
             let samples = weights().sum::<f64>().max(1.0);
-            let time: f64 = t[from..to].iter().zip(weights()).map(|(t, w)| t * w).sum();
+            let mean_of = |x: &[f64]| -> f64 {
+                let sum: f64 = x[from..to].iter().zip(weights()).map(|(x, w)| x * w).sum();
+                sum / samples
+            };
             pool.clear();
             for i in from..to {
                 unfold(cells.low[i], cells.median[i], cells.samples[i], &mut pool);
             }
-            let (low, median) = low_and_median(&pool, &mut order);
-            blocks.t_s.push(time / samples);
-            blocks.low.push(low);
+            let [low, median] = order.quantiles(&pool, [rules::ENVELOPE, 0.5]);
+            blocks.t_s.push(mean_of(t));
             blocks.median.push(median);
+            lows.push(low);
+            means.push(mean_of(&cells.mean));
         };
         if t.len() as u64 == cells.n {
             let (start, end) = (blocks.start_s, blocks.start_s + cells.span_s);
             equal_time(t, start, end, stretches(t, start, end, cells.n), add);
-            return blocks;
+        } else {
+            let (slot, slots) = slots(cells, blocks.start_s);
+            let per_block = slots.div_ceil(block_count(cells.n));
+            let mut from = 0;
+            for group in slot.chunk_by(|a, b| a / per_block == b / per_block) {
+                add(from, from + group.len());
+                from += group.len();
+            }
         }
-        let (slot, slots) = slots(cells, blocks.start_s);
-        let per_block = slots.div_ceil(block_count(cells.n));
-        let mut from = 0;
-        for group in slot.chunk_by(|a, b| a / per_block == b / per_block) {
-            add(from, from + group.len());
-            from += group.len();
-        }
+        blocks.level = level(lows, means);
         blocks
     }
 }
@@ -349,7 +319,7 @@ mod tests {
             let (t, v) = series(n);
             let exact = Blocks::from_samples(&t, &v);
             let from_cells = Blocks::from_cells(&Cells::from_samples(&t, &v));
-            assert_eq!(exact.low, from_cells.low, "{n}");
+            assert_eq!(exact.level, from_cells.level, "{n}");
             assert_eq!(exact.median, from_cells.median, "{n}");
             assert_eq!(exact.t_s.len(), block_count(u64::from(n)));
         }
@@ -357,13 +327,17 @@ mod tests {
 
     #[test]
     fn longer_series_keep_their_envelope_within_the_scatter() {
-        let (t, v) = series(2000);
+        let (t, mut v) = series(2000);
+        // Spikes that come and go leave a floor, so that the envelope stands for the blocks.
+        for (i, v) in v.iter_mut().enumerate() {
+            *v = 4096.0 * (i + 20 * usize::from((i * 7) % 11 > 6)) as f64;
+        }
         let exact = Blocks::from_samples(&t, &v);
         let cells = Cells::from_samples(&t, &v);
         assert_eq!(cells.t_s.len(), MAX_CELLS);
         let from_cells = Blocks::from_cells(&cells);
-        assert_eq!(from_cells.low.len(), 48);
-        for (a, b) in exact.low.iter().zip(&from_cells.low) {
+        assert_eq!(from_cells.level.len(), 48);
+        for (a, b) in exact.level.iter().zip(&from_cells.level) {
             assert!((a - b).abs() < 3.0 * 4096.0, "{a} {b}");
         }
     }
@@ -373,7 +347,7 @@ mod tests {
         let (t, v) = series(480);
         let exact = Blocks::from_samples(&t, &v);
         let from_cells = Blocks::from_cells(&Cells::from_samples(&t, &v));
-        for (a, b) in exact.low.iter().zip(&from_cells.low) {
+        for (a, b) in exact.level.iter().zip(&from_cells.level) {
             assert!((a - b).abs() < 1e-6, "{a} {b}");
         }
     }

@@ -50,7 +50,6 @@ pub(super) fn after(case: &Case, growth: &Growth, failed: &Evidence) -> String {
         | "min_quanta"
         | "min_sigmas"
         | "floor"
-        | "warmup_share"
         | "step_share"
         | "wave_share"
         | "slow_wave_share" => longer(1.0),

@@ -12,14 +12,17 @@ mod cells;
 mod change;
 mod clean;
 mod hints;
+mod level;
 mod lives;
 mod load;
 mod outcome;
 mod restarts;
 mod rules;
+mod samples;
 mod smallest;
 #[cfg(test)]
 mod tests;
+mod wander;
 mod words;
 mod work;
 

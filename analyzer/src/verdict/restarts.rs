@@ -5,13 +5,10 @@
 
 use super::cells::Blocks;
 use super::rules as r;
-use crate::stats;
-
-/// Samples whose median stands for the level before and after a fall.
-const LEVEL: usize = 5;
+use crate::stats::{self, Life};
 
 /// Samples that are looked at to find falls; of more every k-th is taken.
-const LOOKED_AT: usize = 720;
+const LOOKED_AT: usize = 360;
 
 /// The first sample of each life but the first, where a series looks like a program that grows at
 /// one pace and is restarted now and then; empty where it does not.
@@ -51,77 +48,26 @@ fn may_fall(median: &[f64]) -> bool {
     range > 3.0 * scatter && falls
 }
 
-/// A fall, and the life that ends with it.
-struct Fall {
-    /// The first sample after it.
-    after: usize,
-    /// How far above the start it was before.
-    top: f64,
-}
-
 fn falls_to_the_start(t: &[f64], v: &[f64]) -> Option<Vec<usize>> {
     let n = t.len().min(v.len());
-    if (n as f64) < 2.0 * r::MIN_SAMPLES || v.iter().chain(t).any(|x| !x.is_finite()) {
+    if (n as f64) < 2.0 * r::MIN_SAMPLES {
         return None;
     }
-    let level: Vec<f64> = v.windows(LEVEL).map(stats::median).collect();
-    let (start, range) = (level[0], stats::range(&level));
-    let steps: Vec<f64> = v.windows(2).map(|w| w[1] - w[0]).collect();
-    let noise = stats::mad_sigma(&steps);
-    // Of neighbouring places the one where it falls most.
-    let mut falls: Vec<(f64, Fall)> = Vec::new();
-    for after in LEVEL..=n - LEVEL {
-        let (before, below) = (level[after - LEVEL], level[after]);
-        let height = before - below;
-        if height < (r::RESTART_FALL * range).max(r::RESTART_NOISE * noise) {
-            continue;
-        }
-        if (below - start).abs() > r::RESTART_START * range + noise {
-            return None;
-        }
-        let top = before - start;
-        let fall = Fall { after, top };
-        match falls.last_mut() {
-            Some((most, last)) if after - last.after < LEVEL => {
-                if height > *most {
-                    (*most, *last) = (height, fall);
-                }
-            }
-            _ => falls.push((height, fall)),
-        }
-    }
-    let last = *level.last()? - start;
-    let cuts: Vec<usize> = falls.iter().map(|(_, fall)| fall.after).collect();
-    let mut tops: Vec<f64> = falls.iter().map(|(_, fall)| fall.top).collect();
-    let (mut paces, mut from) = (Vec::new(), 0);
-    for (to, top) in cuts
-        .iter()
-        .copied()
-        .zip(tops.iter().copied())
-        .chain([(n, last)])
-    {
-        let lasts = t[to - 1] - t[from];
-        let long_enough =
-            (to - from) as f64 >= r::MIN_SAMPLES && lasts >= r::MIN_LIFE_SHARE * (t[n - 1] - t[0]);
-        if !long_enough || top <= 0.0 {
-            return None;
-        }
-        paces.push(top / lasts);
-        from = to;
-    }
-    // The last life goes on: its end is a top only where it is above all others.
-    let extremes = |x: &[f64]| {
-        let fold = |pick: fn(f64, f64) -> f64| x.iter().copied().reduce(pick).unwrap_or(0.0);
-        (fold(f64::min), fold(f64::max))
+    let least = stats::index_of((r::MIN_LIFE_SHARE * n as f64).ceil(), n);
+    let found = stats::renewal(t, v, least, r::RESTART_NOISE)?;
+    let alike = |life: &Life| {
+        life.off <= r::RESTART_ALIKE
+            || (life.off <= r::RESTART_DOUBT && life.chi_squared <= r::RESTART_CHANCE)
     };
-    if last > extremes(&tops).1 {
-        tops.push(last);
-    }
-    let (lowest, highest) = extremes(&tops);
-    let (slowest, fastest) = extremes(&paces);
-    let of_one_pace = fastest <= r::RESTART_PACE * slowest;
+    let one_pace = found.pace > 0.0 && found.lives.iter().all(alike);
+    let (last, ended) = found.lives.split_last()?;
+    let lasted = |pick: fn(f64, f64) -> f64| ended.iter().map(|life| life.lasts).reduce(pick);
+    // The last life goes on: its end is a top only where it is above all others.
+    let (lowest, highest) = (lasted(f64::min)?, lasted(f64::max)?.max(last.lasts));
     let uneven = highest - lowest >= r::RESTART_TOPS * highest;
-    (!cuts.is_empty() && of_one_pace && uneven).then_some(cuts)
+    let tall = lowest >= r::RESTART_FALL * highest;
+    (one_pace && uneven && tall && found.explained >= r::RESTART_EXPLAINS)
+        .then(|| ended.iter().map(|life| life.to).collect())
 }
 
 #[cfg(test)]
@@ -155,6 +101,17 @@ mod tests {
         assert_eq!(found(&[150, 300], |_| 3.0), [150]);
         // Of many samples the very one.
         assert_eq!(found(&[5003, 11_001], |_| 3.0), [5003]);
+    }
+
+    #[test]
+    fn restarts_are_seen_under_noise_as_high_as_half_a_life() {
+        let (t, mut v) = lives(&[200, 330, 190], |_| 3.0);
+        for (i, v) in v.iter_mut().enumerate() {
+            *v += 400.0 * (((i * 7919) % 101) as f64 / 100.0 - 0.5);
+        }
+        let found = unmarked_restarts(&Blocks::from_samples(&t, &v), &t, &v);
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].abs_diff(200) <= 4 && found[1].abs_diff(530) <= 4);
     }
 
     #[test]

@@ -37,6 +37,8 @@ rules! {
         "Short series get one block per this many samples, so that a block's quantile means something.";
     ENVELOPE = 0.30, "envelope",
         "The quantile of a block that stands for it: what remains after collection and churn; lower ones are noisier.";
+    LESS_SCATTER = 0.80, "less_scatter",
+        "The mean stands for a block where it scatters by less than this share of the quantile: .76 in normal noise, 1 where nothing speaks for it.";
     PERIODIC_SHARE = 0.60, "periodic_share",
         "A wave that removes more than this share of the variance about a line is load that comes and goes.";
     HAMPEL_REACH = 3.0, "hampel_reach",
@@ -65,8 +67,6 @@ rules! {
         "The later half needs at least this Mann-Kendall z, so that its slope is not one accident.";
     TAIL_RATE = 0.40, "tail_rate",
         "After a warm-up the last quarter has to grow at this share of the quarter before; a warm-up decays.";
-    WARMUP_SHARE = 0.05, "warmup_share",
-        "Growth beside a warm-up has to reach this share of the range; less is the warm-up's tail.";
     STEP_SHARE = 0.05, "step_share",
         "Growth beside a step has to reach this share of the range; less is how a step settles.";
     WAVE_SHARE = 0.25, "wave_share",
@@ -108,13 +108,17 @@ rules! {
     LONGER_RUN = 2.0, "longer_run",
         "A run twice as long tells growth that ends from growth that does not: the former bends by its own size, and noise halves.";
     RESTART_FALL = 0.25, "restart_fall",
-        "A fall of this share of the range or more, at once and back to the start, may be a restart.";
+        "A fall of less than this share of the highest may be one of many reasons.";
     RESTART_NOISE = 5.0, "restart_noise",
-        "It has to be this many times the scatter from sample to sample: noise does not do that in a million samples.";
-    RESTART_START = 0.15, "restart_start",
-        "Within this share of the range of the first level it is back at the start; start-up differs by some.";
-    RESTART_PACE = 1.5, "restart_pace",
-        "A program leaks at one pace after each restart: its lives differ by no more than this factor.";
+        "Each restart has to be this many standard deviations beyond noise, which does not do that in a million samples.";
+    RESTART_ALIKE = 0.25, "restart_alike",
+        "A program grows at one pace from one start in each life; by this share of its growth a life may differ, as start-up does.";
+    RESTART_DOUBT = 0.5, "restart_doubt",
+        "The same where noise explains the difference: up to here a life is nearer to the common pace than to none.";
+    RESTART_CHANCE = 5.99, "restart_chance",
+        "Noise explains what 95 of 100 lives show by chance: the chi-squared quantile of a start and a pace.";
+    RESTART_EXPLAINS = 0.5, "restart_explains",
+        "Growth since the last restart has to explain at least as much as it leaves.";
     RESTART_TOPS = 0.25, "restart_tops",
         "Tops that differ by less than this share are a level that something is held under, a collector's or a cache's.";
     HALF_THE_PLAN = 0.5, "half_the_plan",
