@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::source::tmpfs;
+
 /// What is left free when nothing else was said: this, or of a small disk the share that ext4 sets
 /// aside for root as well (mke2fs(8), -m).
 const MIN_FREE_BYTES: u64 = 200 << 20;
@@ -14,14 +16,14 @@ const TICK_BYTES: u64 = 512 << 10;
 /// Of `--max-size` the log beside the file may take this share.
 const LOG_SHARE: u64 = 8;
 
-/// `f_type` of the file systems that keep their files in memory: tmpfs and ramfs
-/// (include/uapi/linux/magic.h).
-const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
+/// `f_type` of ramfs (include/uapi/linux/magic.h).
+const RAMFS_MAGIC: u64 = 0x8584_58f6;
 
 /// Whether a recording takes the machine's memory instead of its disk.
 pub(super) fn is_in_memory(db: &Path) -> bool {
-    rustix::fs::statfs(folder_of(db))
-        .is_ok_and(|fs| u64::try_from(fs.f_type).is_ok_and(|kind| IN_MEMORY.contains(&kind)))
+    rustix::fs::statfs(folder_of(db)).is_ok_and(|fs| {
+        u64::try_from(fs.f_type).is_ok_and(|kind| [tmpfs::MAGIC, RAMFS_MAGIC].contains(&kind))
+    })
 }
 
 fn folder_of(db: &Path) -> &Path {

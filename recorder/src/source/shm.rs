@@ -7,16 +7,17 @@
 #![deny(clippy::indexing_slicing)]
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::CStr;
 use std::io::Write;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
 use memsoak_schema::{Label, MetricSpec, Rows, Shape, Spec, Trend, Unit, Value};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, StatxFlags};
 use rustix::io::Errno;
 
 use super::process_text::parse_stat;
-use super::{Moment, Outcome, Sampler, Setup, files};
+use super::{Moment, Outcome, Sampler, Setup, files, tmpfs};
 use crate::root::{Root, read_whole};
 
 /// The description of the source.
@@ -61,8 +62,6 @@ const WALK_EVERY: u32 = 5;
 const STILL_KIB: u64 = 256;
 /// Bytes of a name that are kept.
 const LONGEST_NAME: usize = 128;
-/// `f_type` of tmpfs, which memfds are on too (include/uapi/linux/magic.h).
-const TMPFS_MAGIC: u64 = 0x0102_1994;
 
 /// What a file is to those who look for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -177,7 +176,10 @@ impl Shm {
     fn walk(&mut self, root: &Root, pids: &[u32]) {
         let from = pids.partition_point(|pid| *pid < self.next);
         let (before, after) = pids.split_at(from);
-        let mut pass = Pass::default();
+        let mut pass = Pass {
+            on_tmpfs: mounted(root),
+            ..Pass::default()
+        };
         self.next = 0;
         for &pid in after.iter().chain(before) {
             if pass.links >= MOST_LINKS {
@@ -265,6 +267,48 @@ fn pids(root: &Root) -> Result<Vec<u32>, Errno> {
     Ok(pids)
 }
 
+/// The devices that are mounted, and whether each is a tmpfs; memfds and mounts of other namespaces
+/// are asked for when they are met.
+fn mounted(root: &Root) -> HashMap<u64, bool> {
+    let mounts = root.bytes("proc/self/mountinfo").unwrap_or_default();
+    tmpfs::devices(&mounts)
+        .map(|((major, minor), is_tmpfs)| (rustix::fs::makedev(major, minor), is_tmpfs))
+        .collect()
+}
+
+/// What a descriptor is open on.
+struct File {
+    device: u64,
+    inode: u64,
+    kind: FileType,
+    blocks: u64,
+}
+
+/// Asks the machine alone: a network file system says what it knows already, so that neither its
+/// server is troubled nor a read waits for one that hangs. 9p asks all the same.
+fn stat(folder: &OwnedFd, name: &CStr) -> Result<File, Errno> {
+    let wanted = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::BLOCKS;
+    match rustix::fs::statx(folder, name, AtFlags::STATX_DONT_SYNC, wanted) {
+        Ok(stat) => Ok(File {
+            device: rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor),
+            inode: stat.stx_ino,
+            kind: FileType::from_raw_mode(stat.stx_mode.into()),
+            blocks: stat.stx_blocks,
+        }),
+        // Before Linux 4.11.
+        Err(Errno::NOSYS) => {
+            let stat = rustix::fs::statat(folder, name, AtFlags::empty())?;
+            Ok(File {
+                device: stat.st_dev,
+                inode: stat.st_ino,
+                kind: FileType::from_raw_mode(stat.st_mode),
+                blocks: u64::try_from(stat.st_blocks).unwrap_or(0),
+            })
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// The distinct files on tmpfs among the descriptors in a folder.
 fn read_files(folder: &OwnedFd, pass: &mut Pass, found: &mut Vec<Held>) -> Result<(), Errno> {
     let mut buffer = [MaybeUninit::uninit(); 8 * 1024];
@@ -295,32 +339,36 @@ fn read_files(folder: &OwnedFd, pass: &mut Pass, found: &mut Vec<Held>) -> Resul
         let Some(group) = classify(link) else {
             continue;
         };
-        let Ok(stat) = rustix::fs::statat(folder, name, AtFlags::empty()) else {
+        let Ok(file) = stat(folder, name) else {
             continue;
         };
         let is_dmabuf = group.0 == Kind::Dmabuf;
-        if !is_dmabuf && FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        if !is_dmabuf && file.kind != FileType::RegularFile {
             continue;
         }
         let is_memory = is_dmabuf
-            || *pass.on_tmpfs.entry(stat.st_dev).or_insert_with(|| {
+            || *pass.on_tmpfs.entry(file.device).or_insert_with(|| {
                 let flags = OFlags::PATH | OFlags::CLOEXEC;
                 rustix::fs::openat(folder, name, flags, Mode::empty())
                     .is_ok_and(|file| is_on_tmpfs(&file))
             });
-        let file = (stat.st_dev, stat.st_ino);
-        if is_memory && seen.insert(file) {
-            // Blocks of 512 bytes, whatever the block size (stat(2)); a DMA buffer sets its size as
-            // blocks too (commit ed63bb1d1f84, Linux 5.3).
-            let bytes = u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
-            found.push(Held { file, bytes, group });
+        let id = (file.device, file.inode);
+        if is_memory && seen.insert(id) {
+            // Of 512 bytes, whatever the block size (stat(2)); a DMA buffer sets its size as blocks
+            // too (commit ed63bb1d1f84, Linux 5.3).
+            let bytes = file.blocks * 512;
+            found.push(Held {
+                file: id,
+                bytes,
+                group,
+            });
         }
     }
     Ok(())
 }
 
 fn is_on_tmpfs(file: impl AsFd) -> bool {
-    rustix::fs::fstatfs(file).is_ok_and(|fs| u64::try_from(fs.f_type) == Ok(TMPFS_MAGIC))
+    rustix::fs::fstatfs(file).is_ok_and(|fs| u64::try_from(fs.f_type) == Ok(tmpfs::MAGIC))
 }
 
 /// What the link of a descriptor says of a file that may be on tmpfs: its kind, and its name with

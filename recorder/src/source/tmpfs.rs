@@ -34,6 +34,9 @@ pub static SPEC: Spec = Spec {
     overhead: "100 us a read with 19 mounts, 3 of them tmpfs, on a held descriptor; takes the namespace lock while the mounts are listed.",
 };
 
+/// Its `f_type`, which memfds have too (include/uapi/linux/magic.h).
+pub(crate) const MAGIC: u64 = 0x0102_1994;
+
 /// Mounts that one sample asks: hosts of many containers have thousands.
 const MOST_MOUNTS: usize = 1024;
 
@@ -64,6 +67,12 @@ pub fn parse_mounts(text: &[u8]) -> (Vec<Mount>, Vec<Issue>) {
         }
     }
     (mounts, issues.finish())
+}
+
+/// Which devices are mounted, and whether each is a tmpfs.
+pub(super) fn devices(text: &[u8]) -> impl Iterator<Item = ((u32, u32), bool)> + '_ {
+    let mounts = text.split(|byte| *byte == b'\n').filter_map(parse_line);
+    mounts.map(|mount| (mount.device, mount.kind == b"tmpfs"))
 }
 
 fn in_memory(kind: &[u8]) -> bool {
@@ -198,6 +207,18 @@ mod tests {
     use super::super::fixtures::capture;
     use super::super::made_up::sampled;
     use super::*;
+
+    #[test]
+    fn of_each_device_it_is_known_whether_it_is_a_tmpfs() {
+        let text = b"25 24 0:23 / /dev/shm rw shared:2 - tmpfs tmpfs rw\n\
+            1 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
+            33 24 0:41 / /srv rw - nfs4 server:/srv rw,hard\nbroken\n";
+        let devices: Vec<_> = devices(text).collect();
+        assert_eq!(
+            devices,
+            [((0, 23), true), ((8, 1), false), ((0, 41), false)]
+        );
+    }
 
     #[test]
     fn mounts_that_keep_files_in_memory_are_found_and_no_others() {
