@@ -274,6 +274,31 @@ fn a_sample_whose_digest_is_gone_is_damage_and_the_ones_after_it_are_checked() {
 }
 
 #[test]
+fn a_number_that_two_names_claim_is_shown_under_neither() {
+    let place = Place::new();
+    let mut bytes = place.bytes();
+    // Behind the number of key3 stand 8 bytes of header, its own length first; the source, 1, takes
+    // none of its own.
+    let row = b"key3kibgaugetotal";
+    let at = bytes.windows(row.len()).position(|window| window == row);
+    let number = at.unwrap() - 9;
+    assert_eq!(bytes[number + 1], 8);
+    bytes[number] += 1;
+    let out = place.file("out.db");
+    salvage(&place.damaged(&bytes), &out, false).unwrap();
+    let db = rusqlite::Connection::open(&out).unwrap();
+    let names: Vec<String> = db
+        .prepare("SELECT name FROM metric WHERE source = 1 ORDER BY metric")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let others = [0, 1, 2, 5, 6, 7, 8, 9].map(|key| format!("key{key}"));
+    assert_eq!(names, others);
+}
+
+#[test]
 fn what_a_log_holds_is_salvaged_with_the_file() {
     let place = Place::new();
     let path = place.file("live.db");

@@ -1,6 +1,7 @@
 //! Writes what is left of the catalogue into the new file, and makes up what the rest hangs on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, Statement, params, params_from_iter};
@@ -116,6 +117,31 @@ fn mend_json(table: &str, columns: &mut [Value]) {
     }
 }
 
+/// Numbers that two rows claim for different things: one of them was altered, and what goes by the
+/// number is not to be shown under the other's name.
+fn contested(pages: &Pages, places: &Places, table: &str) -> BTreeSet<i64> {
+    // What the rest of a row says may have changed from one moment of the file to another.
+    let identity: &[usize] = match table {
+        "source" => &[1],
+        "metric" => &[1, 2],
+        "entity" => &[1, 2, 5],
+        _ => return BTreeSet::new(),
+    };
+    let mut known: HashMap<i64, u64> = HashMap::new();
+    let mut contested = BTreeSet::new();
+    places.catalogue(pages, table, |(id, columns)| {
+        let mut hasher = DefaultHasher::new();
+        for at in identity {
+            format!("{:?}", columns.get(*at)).hash(&mut hasher);
+        }
+        let thing = hasher.finish();
+        if *known.entry(id).or_insert(thing) != thing {
+            contested.insert(id);
+        }
+    });
+    contested
+}
+
 struct Table<'c> {
     insert: Statement<'c>,
     width: usize,
@@ -197,11 +223,13 @@ pub(super) fn write(
     for name in tables {
         let mut table = Table::new(db, name)?;
         let mut failed = None;
+        let contested = contested(pages, places, name);
         places.catalogue(pages, name, |(id, mut columns)| {
             if failed.is_some() {
                 return;
             }
-            if !is_sane(name, id, &columns) || !kinds.has_metric(name, &columns) {
+            let is_good = is_sane(name, id, &columns) && kinds.has_metric(name, &columns);
+            if !is_good || contested.contains(&id) {
                 kept.refused += 1;
                 return;
             }
