@@ -54,7 +54,7 @@ pub(super) fn findings(
     }
     join_suspects(evidence, &things, &mut groups);
     join_same_numbers(judged, &things, &mut groups);
-    join_bookkeeping(judged, &things, &mut groups);
+    join_bookkeeping(evidence, &things, &mut groups);
 
     let mut clusters: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for at in 0..things.len() {

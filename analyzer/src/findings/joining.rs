@@ -149,15 +149,24 @@ pub(super) fn fold_totals(
 }
 
 /// What is little, has no owner and grows along the course of something that leaks is kept to manage
-/// that: pages that no counter owns, and totals that no part explains.
-pub(super) fn join_bookkeeping(judged: &[Judged], things: &[Thing], groups: &mut Groups) {
+/// that: pages that no counter owns, totals that no part explains, and what the recorder keeps of each
+/// thing that it watches.
+pub(super) fn join_bookkeeping(evidence: &Evidence<'_>, things: &[Thing], groups: &mut Groups) {
+    let judged = evidence.judged;
+    let is_recorder = |one: &Judged| evidence.is_recorder(one.key, &one.name);
     let is_orphan = |one: &Judged| {
-        one.name.id == format!("ledger/{UNACCOUNTED}") || one.name.trend == Trend::Total
+        one.name.id == format!("ledger/{UNACCOUNTED}")
+            || one.name.trend == Trend::Total
+            || is_recorder(one)
     };
     for (at, thing) in things.iter().enumerate() {
         let orphan = &judged[thing.members[0]];
-        let alone =
-            (0..things.len()).all(|other| other == at || groups.root(other) != groups.root(at));
+        // The recorder stands twice: as it says itself, and among the processes.
+        let alone = (0..things.len()).all(|other| {
+            other == at
+                || groups.root(other) != groups.root(at)
+                || is_recorder(&judged[things[other].members[0]])
+        });
         if !alone || !is_orphan(orphan) || orphan.name.quantity != Quantity::Bytes {
             continue;
         }
