@@ -51,11 +51,11 @@ fn agree(json: &Value, recorded: &BTreeMap<String, (bool, String)>) {
         let name = source["source"].as_str().unwrap();
         let state = source["state"].as_str().unwrap();
         let (has_values, reason) = &recorded[name];
-        // Which of a user's processes there are besides changes from one moment to the next; that all
-        // others are denied does not.
+        // Which of a user's processes there are changes from one moment to the next, and on a busy
+        // machine a look does not reach those of others, which are denied.
         let is_denied = |why: &str| why.contains("permission denied");
         if ["smaps", "smaps_rollup"].contains(&name) && is_denied(reason) {
-            assert!(is_denied(source["reason"].as_str().unwrap()), "{source}");
+            assert!(source["reason"].as_str().is_none_or(is_denied), "{source}");
             continue;
         }
         let is_available = matches!(state, "ok" | "costly" | "partial");
