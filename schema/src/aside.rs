@@ -13,7 +13,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode};
 
 use crate::Error;
-use crate::file::{APPLICATION_ID, Context};
+use crate::file::{self, APPLICATION_ID, Context};
 use crate::writer::Writer;
 
 /// The first bytes of every SQLite file, and where its application_id stands, big-endian
@@ -33,28 +33,51 @@ const OWN_WORDS_WITHIN: u64 = 256 << 10;
 
 /// Refuses a file of which the first page is spoilt, when its other pages show that it was a
 /// recording. What is sound, empty, or somebody else's passes; the latter is refused by its identity.
+///
+/// The first page may stand in the log alone: a checkpoint leaves a page out whose newest version came
+/// after what a reader beside it still reads. Then the identity says more ([`was_a_recording`]).
 pub(crate) fn check_header(path: &Path) -> Result<(), Error> {
-    let open_error = |source| Error::Open {
-        path: path.to_owned(),
-        source,
-    };
+    let start = first_pages(path)?;
+    let id = start.get(APPLICATION_ID_AT..APPLICATION_ID_AT + 4);
+    let has_id = id.is_some_and(|id| id == APPLICATION_ID.to_be_bytes());
+    let may_be_in_log = id.is_some_and(|id| id == [0; 4]) && file::log_bytes(path) > 0;
+    let is_sound = start.starts_with(MAGIC) && (has_id || may_be_in_log);
+    if is_sound || !(has_id || has_own_words(&start)) {
+        return Ok(());
+    }
+    Err(spoilt(path))
+}
+
+/// The error of a file whose identity is not a recording's: damage, where its other pages show that
+/// it was one.
+pub(crate) fn was_a_recording(path: &Path, error: Error) -> Error {
+    match (&error, first_pages(path)) {
+        (Error::NotARecording { .. }, Ok(start)) if has_own_words(&start) => spoilt(path),
+        _ => error,
+    }
+}
+
+fn first_pages(path: &Path) -> Result<Vec<u8>, Error> {
     let mut start = Vec::new();
     File::open(path)
         .and_then(|file| file.take(OWN_WORDS_WITHIN).read_to_end(&mut start))
-        .map_err(open_error)?;
-    let id = start.get(APPLICATION_ID_AT..APPLICATION_ID_AT + 4);
-    let has_id = id.is_some_and(|id| id == APPLICATION_ID.to_be_bytes());
-    let has_magic = start.starts_with(MAGIC);
+        .map_err(|source| Error::Open {
+            path: path.to_owned(),
+            source,
+        })?;
+    Ok(start)
+}
+
+fn has_own_words(start: &[u8]) -> bool {
     let has = |own: &[u8]| start.windows(own.len()).any(|words| words == own);
-    let has_words = || OWN_WORDS.into_iter().any(has);
-    let is_sound = has_magic && has_id;
-    if is_sound || !(has_id || has_words()) {
-        return Ok(());
-    }
-    Err(Error::Damaged {
+    OWN_WORDS.into_iter().any(has)
+}
+
+fn spoilt(path: &Path) -> Error {
+    Error::Damaged {
         path: path.to_owned(),
         what: "its first page is spoilt".to_owned(),
-    })
+    }
 }
 
 /// Puts a damaged recording out of the way: FILE becomes `FILE.damaged-DATE-N.db`, with its log.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::Error;
-use crate::aside::check_header;
+use crate::aside::{check_header, was_a_recording};
 use crate::error::SALVAGE;
 use crate::guard::{self, Budget};
 
@@ -85,12 +85,13 @@ pub(crate) fn open_to_write(path: &Path, durability: Durability) -> Result<Conne
         Err(error) => return Err(open_error(error)),
     }
     check_header(path)?;
-    match connect_to_write(path, durability, Sharing::WithReaders) {
+    let connected = match connect_to_write(path, durability, Sharing::WithReaders) {
         Err(error) if error.is_no_shared_memory() => {
             connect_to_write(path, durability, Sharing::Alone)
         }
         connected => connected,
-    }
+    };
+    connected.map_err(|error| was_a_recording(path, error))
 }
 
 /// Whether others may open the file while it is written.
@@ -113,12 +114,26 @@ fn connect_to_write(
             .pragma_update_and_check(None, "locking_mode", "exclusive", |_| Ok(()))
             .context(path, "setting up the file")?;
     }
-    if !is_blank(&connection, path)? {
+    let is_new = is_blank(&connection, path)?;
+    if !is_new {
         check_identity(&connection, path)?;
     }
     set_up_writing(&connection, durability).context(path, "setting up the file")?;
     migrate(&connection, path)?;
+    if is_new {
+        // From now on the main file says by itself what it is.
+        connection
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+            .context(path, "bringing the main file up to the log")?;
+    }
     Ok(connection)
+}
+
+/// Bytes of the log beside a file.
+pub(crate) fn log_bytes(path: &Path) -> u64 {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    fs::metadata(&log).map_or(0, |meta| meta.len())
 }
 
 /// A file that nothing was written to yet: new, or left by a recorder that was killed at once.
@@ -176,10 +191,7 @@ pub(crate) fn open_to_read(path: &Path) -> Result<ToRead, Error> {
         });
     }
     drop(file);
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    let has_log = fs::metadata(&log).is_ok_and(|meta| meta.len() > 0);
-    let connection = if has_log {
+    let connection = if log_bytes(path) > 0 {
         open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?
     } else {
         let absolute = fs::canonicalize(path).map_err(open_error)?;

@@ -300,3 +300,49 @@ fn a_recording_that_cannot_be_made_smaller_is_left_alone() {
     assert_eq!(number(&db, "SELECT count(*) FROM tick"), 3);
     assert_eq!(number(&db, "SELECT count(*) FROM event"), 0);
 }
+
+#[test]
+fn a_first_page_that_is_whole_in_the_log_alone_is_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let mut writer = support::begin(Writer::open(&path).unwrap(), "b1", &[&MEMINFO, &SWAPS]);
+    // The first page changes when the file grows.
+    let names: Vec<String> = (0..500).map(|name| format!("area{name}")).collect();
+    let areas: Vec<_> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    writer.begin_tick(at(1)).unwrap();
+    writer
+        .write_sample(1, &sampled(Status::Ok), Some(&whole(&areas)))
+        .unwrap();
+    writer.commit_tick(TickCost::default()).unwrap();
+    // As a checkpoint leaves it that a reader holds back, and a kill before the next.
+    let copy = |name: &str, with_log: bool| {
+        let copy = dir.path().join(name);
+        let mut main = std::fs::read(&path).unwrap();
+        main[68..72].fill(0);
+        std::fs::write(&copy, main).unwrap();
+        if with_log {
+            let log = |path: &Path| format!("{}-wal", path.display());
+            std::fs::copy(log(&path), log(&copy)).unwrap();
+        }
+        copy
+    };
+    let killed = copy("killed.db", true);
+    let mut open = Writer::open(&killed).unwrap();
+    assert!(open.open_run().unwrap().is_some());
+    drop(open);
+    let db = Connection::open(&killed).unwrap();
+    assert_eq!(number(&db, "SELECT count(*) FROM tick"), 1);
+    let alone = copy("alone.db", false);
+    assert!(Writer::open(&alone).unwrap_err().is_damage());
+    // A log that does not have it either.
+    std::fs::write(dir.path().join("alone.db-wal"), [0; 64]).unwrap();
+    assert!(Writer::open(&alone).unwrap_err().is_damage());
+}
+
+#[test]
+fn the_main_file_says_what_it_is_before_the_first_tick() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let _writer = Writer::open(&path).unwrap();
+    assert_eq!(&std::fs::read(&path).unwrap()[68..72], b"msok");
+}

@@ -40,13 +40,13 @@ fn after_sigkill_nothing_committed_is_lost_and_the_next_run_goes_on() {
     assert!(kept >= committed, "{kept} of {committed}");
     finish(analyze(&["info", &db])).expect(0);
 
-    record_for(&db, "1s", &[]);
+    let said = record_for(&db, "1s", &[]).err();
     assert_eq!(ask::<String>(&db, "PRAGMA integrity_check"), "ok");
     let runs = list(
         &db,
         "SELECT run || ': ' || end_reason FROM run ORDER BY run",
     );
-    assert_eq!(runs.len(), 2);
+    assert_eq!(runs.len(), 2, "{said}");
     assert!(runs[0].contains("killed"), "{runs:?}");
     assert_eq!(runs[1], "2: the duration is over");
     let first_of_2: i64 = ask(&db, "SELECT min(tick) FROM tick WHERE run = 2");
