@@ -124,7 +124,7 @@ fn each_crate_depends_on_what_it_is_meant_to() {
         found,
         [
             "memsoak-analyze: anyhow chrono clap csv dejavu flate2 humantime image indicatif memsoak-schema \
-             plotters serde serde_json statrs thiserror; tests: insta proptest tempfile",
+             plotters serde serde_json statrs thiserror; tests: insta proptest rustix tempfile",
             "memsoak-record: anyhow chrono clap humantime memsoak-schema rustix serde_json \
              signal-hook thiserror; tests: divan proptest tempfile",
             "memsoak-schema: rusqlite serde_json thiserror; tests: rusqlite tempfile",

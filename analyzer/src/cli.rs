@@ -152,7 +152,7 @@ struct TrendsArgs {
     #[arg(long)]
     json: bool,
     /// Say why this series was or was not called a leak
-    #[arg(long, value_name = "SERIES", conflicts_with = "csv")]
+    #[arg(long, value_name = "SERIES", conflicts_with = "json")]
     explain: Option<String>,
     /// List the constant and steady ones too
     #[arg(long)]
@@ -399,7 +399,32 @@ fn explanation(id: &str, judgement: &Judgement, kind: Quantity) -> String {
     text
 }
 
+/// The explanation of every series of this name; what the values count is not known, so numbers
+/// stand as they are.
+fn explain_csv(files: &[PathBuf], series: &str, out: &mut impl Write) -> anyhow::Result<u8> {
+    let mut found = String::new();
+    for path in files {
+        series_csv::judge_csv(path, &mut |id: &str, judgement: Judgement| {
+            if id == series {
+                let id = memsoak_schema::printable(id.as_bytes());
+                found += &explanation(&id, &judgement, Quantity::Count);
+            }
+        })?;
+    }
+    if found.is_empty() {
+        anyhow::bail!(
+            "no series \"{}\"; without --explain all are listed",
+            series.escape_debug()
+        );
+    }
+    out.write_all(found.as_bytes())?;
+    Ok(0)
+}
+
 fn csv_trends(args: &TrendsArgs, out: &mut impl Write) -> anyhow::Result<u8> {
+    if let Some(series) = &args.explain {
+        return explain_csv(&args.csv, series, out);
+    }
     let mut judged = 0_u64;
     let mut written: io::Result<()> = Ok(());
     for path in &args.csv {

@@ -11,6 +11,7 @@ mod blocked;
 mod capture;
 mod captures;
 mod comparing;
+mod csv;
 mod doctor;
 mod exit_codes;
 mod faults;

@@ -1,7 +1,7 @@
 //! What judging costs: CPU time a series, and memory for very many.
 //!
-//! Time is the CPU clock of this thread as the scheduler keeps it, so that other work on the
-//! machine does not count.
+//! Time is the CPU clock of this thread, so that other work on the machine does not count but for what
+//! it does to the caches.
 
 use crate::random::Random;
 use crate::support::{self, SWAPS};
@@ -12,6 +12,7 @@ use memsoak_analyze::load::{Index, judged_series};
 use memsoak_analyze::series_csv::Series;
 use memsoak_analyze::verdict::{Cells, Traits, judge};
 use memsoak_schema::{Recording, Value};
+use rustix::time::{ClockId, clock_gettime};
 use std::hint::black_box;
 use std::path::Path;
 use std::process::Command;
@@ -20,6 +21,8 @@ use std::process::Command;
 const LONG: usize = 60_000;
 /// Series that are timed.
 const TIMED: usize = 32;
+/// Rounds over these.
+const ROUNDS: usize = 10;
 /// Series that memory is measured on: those that vary, and all.
 const VARYING: usize = 10_000;
 const MANY: usize = 100_000;
@@ -29,22 +32,29 @@ const SHORT: usize = 400;
 /// The first number of the random streams.
 const COST: u64 = 104;
 
-/// Nanoseconds this thread has run; `None` where the kernel keeps no scheduler statistics.
-fn cpu_ns() -> Option<f64> {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    text.split_whitespace().next()?.parse().ok()
+/// Microseconds this thread has run.
+fn cpu_us() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
 }
 
 /// CPU time of a piece of work, for each of `count` series.
 fn per_series<T>(count: usize, work: impl FnOnce() -> T) -> (T, String) {
-    let before = cpu_ns();
+    let before = cpu_us();
     let done = work();
-    let spent = before.zip(cpu_ns()).map(|(before, after)| after - before);
-    let shown = spent.map_or_else(
-        || "no CPU clock".to_owned(),
-        |ns| format!("{:.1} us", ns / count as f64 / 1e3),
-    );
-    (done, shown)
+    let spent = cpu_us() - before;
+    (done, format!("{:.1} us", spent / count as f64))
+}
+
+/// CPU time of a piece of work for each of some things, in rounds over all of them: between two rounds
+/// as much memory is gone through as in a real recording.
+fn each_of<T>(things: &[T], work: impl Fn(&T)) -> String {
+    let ((), time) = per_series(ROUNDS * things.len(), || {
+        for _ in 0..ROUNDS {
+            things.iter().for_each(|one| work(black_box(one)));
+        }
+    });
+    time
 }
 
 /// The table of costs.
@@ -85,12 +95,8 @@ pub(crate) fn measure(seed: u64) -> anyhow::Result<String> {
         ("judge the cells of a series that varies", varying),
         ("judge the cells of a constant one", constant),
     ] {
-        let ((), time) = per_series(10 * cells.len(), || {
-            for _ in 0..10 {
-                for one in &cells {
-                    black_box(judge(black_box(one), &traits));
-                }
-            }
+        let time = each_of(&cells, |one| {
+            black_box(judge(one, &traits));
         });
         table.row([name.to_owned(), time]);
     }
@@ -104,16 +110,20 @@ pub(crate) fn measure(seed: u64) -> anyhow::Result<String> {
             ..Series::default()
         })
         .collect();
-    let ((), time) = per_series(TIMED, || {
-        for one in &series {
-            black_box(black_box(one).judge());
-        }
+    let time = each_of(&series, |one| {
+        black_box(one.judge());
     });
     table.row([format!("judge {LONG} samples in memory, exactly"), time]);
-    let ((), time) = per_series(TIMED, || {
+    let ((), time) = per_series(ROUNDS * series.len(), || {
         for one in &series {
-            black_box(judge(&Cells::from_samples(&one.t_s, &one.value), &traits));
+            for _ in 0..ROUNDS {
+                black_box(black_box(one).judge());
+            }
         }
+    });
+    table.row(["the same where the CPU's cache has them".to_owned(), time]);
+    let time = each_of(&series, |one| {
+        black_box(judge(&Cells::from_samples(&one.t_s, &one.value), &traits));
     });
     table.row([
         format!("judge {LONG} samples in memory, through cells"),

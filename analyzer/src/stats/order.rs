@@ -11,7 +11,7 @@ const BINS: usize = 256;
 /// 2 to the power of 52: a double has as many digits.
 const TO_BITS: f64 = 4_503_599_627_370_496.0;
 
-/// Values whose extremes are sought side by side, as comparisons that wait for one another are slow.
+/// Values that are looked at side by side, as comparisons that wait for one another are slow.
 const LANES: usize = 8;
 
 /// Finds quantiles; keeps its memory from one call to the next.
@@ -19,20 +19,75 @@ const LANES: usize = 8;
 pub struct Order {
     /// The bin of each value.
     bin: Vec<u8>,
+    /// The values of wanted bins.
+    held: Vec<(u8, f64)>,
     /// The values that are sorted.
     some: Vec<f64>,
 }
 
+/// A rank that is wanted, and the bins that hold its value and the next one.
+#[derive(Clone, Copy)]
+struct Wanted {
+    /// The rank among all values.
+    rank: usize,
+    /// How far it lies on the way from its value to the next one, 0 to 1.
+    share: f64,
+    /// Values in bins below the first.
+    below: usize,
+    /// The first of the bins, and how many come after it.
+    first: u8,
+    more: u8,
+}
+
+impl Wanted {
+    /// The quantile `q` of the values that were counted.
+    fn new(counts: &[[u32; BINS]; 2], n: usize, q: f64) -> Self {
+        let h = (n - 1) as f64 * q.clamp(0.0, 1.0);
+        let rank = index_of(h, n - 1);
+        let next = (rank + 1).min(n - 1);
+        let count = |bin: usize| (counts[0][bin] + counts[1][bin]) as usize;
+        let (mut first, mut below) = (0, 0);
+        while below + count(first) <= rank {
+            below += count(first);
+            first += 1;
+        }
+        let (mut last, mut up_to) = (first, below + count(first));
+        while up_to <= next {
+            last += 1;
+            up_to += count(last);
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "there are 256 bins")]
+        let (first, more) = (first as u8, (last - first) as u8);
+        let share = h - rank as f64;
+        Self {
+            rank,
+            share,
+            below,
+            first,
+            more,
+        }
+    }
+
+    fn holds(self, bin: u8) -> bool {
+        bin.wrapping_sub(self.first) <= self.more
+    }
+}
+
 impl Order {
-    /// The quantiles `q` of values in any order, as [`super::quantile`] gives them one by one.
+    /// The quantiles `q` of values in any order, whose [`extremes`] are known, as
+    /// [`super::quantile`] gives them one by one.
     ///
     /// The values are counted into bins of equal width, and only those of the bins that hold the
     /// wanted ranks are sorted: at O(n) a tenth of the cost of sorting all, which it falls back to
     /// where most values lie in one bin.
     /// Degenerate: NaN for an empty slice, and where a value is NaN.
-    pub fn quantiles<const N: usize>(&mut self, values: &[f64], q: [f64; N]) -> [f64; N] {
+    pub fn quantiles<const N: usize>(
+        &mut self,
+        values: &[f64],
+        (low, high): (f64, f64),
+        q: [f64; N],
+    ) -> [f64; N] {
         let n = values.len();
-        let (low, high) = extremes(values);
         let scale = (BINS - 1) as f64 / (high - low);
         if n <= FEW || !scale.is_finite() || scale <= 0.0 {
             self.some.clear();
@@ -55,53 +110,30 @@ impl Order {
             counts[0][usize::from(pair[0])] += 1;
             counts[1][usize::from(pair[1])] += 1;
         }
-        q.map(|q| {
-            let h = (n - 1) as f64 * q.clamp(0.0, 1.0);
-            let rank = index_of(h, n - 1);
-            self.at_rank(values, &counts, rank, h - rank as f64)
-        })
-    }
-
-    /// The value of this rank, and `share` of the way to the next one.
-    fn at_rank(
-        &mut self,
-        values: &[f64],
-        counts: &[[u32; BINS]; 2],
-        rank: usize,
-        share: f64,
-    ) -> f64 {
-        let count = |bin: usize| (counts[0][bin] + counts[1][bin]) as usize;
-        let next = (rank + 1).min(values.len() - 1);
-        // From the bin that holds the one to the bin that holds the other.
-        let (mut first, mut below) = (0, 0);
-        while below + count(first) <= rank {
-            below += count(first);
-            first += 1;
-        }
-        let (mut last, mut up_to) = (first, below + count(first));
-        while up_to <= next {
-            last += 1;
-            up_to += count(last);
-        }
-        #[expect(clippy::cast_possible_truncation, reason = "there are 256 bins")]
-        let (from, width) = (first as u8, (last - first) as u8);
-        let held = |bin: &u8| bin.wrapping_sub(from) <= width;
-        self.some.clear();
-        for (bins, values) in self.bin.chunks(16).zip(values.chunks(16)) {
-            if bins.iter().fold(false, |any, bin| any | held(bin)) {
-                let wanted = bins.iter().zip(values).filter(|(bin, _)| held(bin));
-                self.some.extend(wanted.map(|(_, value)| *value));
+        let wanted = q.map(|q| Wanted::new(&counts, n, q));
+        let held = |bin: u8| wanted.iter().fold(false, |any, one| any | one.holds(bin));
+        self.held.clear();
+        for (bins, values) in self.bin.chunks(LANES).zip(values.chunks(LANES)) {
+            if bins.iter().fold(false, |any, bin| any | held(*bin)) {
+                let pairs = bins.iter().copied().zip(values.iter().copied());
+                self.held.extend(pairs.filter(|(bin, _)| held(*bin)));
             }
         }
+        wanted.map(|one| self.value(one))
+    }
+
+    /// The value of a rank, and its share of the way to the next one, from those that are held.
+    fn value(&mut self, wanted: Wanted) -> f64 {
+        self.some.clear();
+        let held = self.held.iter().filter(|(bin, _)| wanted.holds(*bin));
+        self.some.extend(held.map(|(_, value)| *value));
         let (_, one, above) = self
             .some
-            .select_nth_unstable_by(rank - below, f64::total_cmp);
+            .select_nth_unstable_by(wanted.rank - wanted.below, f64::total_cmp);
         let one = *one;
-        if next == rank {
-            return one;
-        }
-        let next = above.iter().copied().fold(f64::INFINITY, f64::min);
-        one + (next - one) * share
+        // What is above the highest of all is nothing.
+        let next = above.iter().copied().reduce(f64::min).unwrap_or(one);
+        one + (next - one) * wanted.share
     }
 }
 
@@ -172,7 +204,7 @@ mod tests {
             ];
             for v in &series {
                 for q in [0.0, 0.3, 0.5, 1.0] {
-                    let [found] = order.quantiles(v, [q]);
+                    let [found] = order.quantiles(v, extremes(v), [q]);
                     let wanted = quantile(v, q);
                     assert!(
                         found.to_bits() == wanted.to_bits()
@@ -182,7 +214,7 @@ mod tests {
                 }
             }
         }
-        assert!(order.quantiles(&[], [0.5])[0].is_nan());
+        assert!(order.quantiles(&[], extremes(&[]), [0.5])[0].is_nan());
     }
 
     #[test]

@@ -174,7 +174,7 @@ impl ShapeFit {
 }
 
 fn saturation(u: f64, tau: f64) -> f64 {
-    -(-u / tau).exp_m1()
+    1.0 - (-u / tau).exp()
 }
 
 const WARMUP_TAU: [f64; 17] = [
@@ -341,7 +341,7 @@ fn closest(
         return None;
     }
     let (shape, at) = candidates[best.1];
-    if shape == Shape::StepLine {
+    if shape == Shape::StepLine || candidates.len() == 1 {
         return Some((shape, at));
     }
     let neighbour = |i: usize| candidates[i.min(candidates.len() - 1)].1;
@@ -371,7 +371,7 @@ fn unit_column(shape: Shape, at: f64, u: f64) -> f64 {
         Shape::Constant => 0.0,
         Shape::Line => u,
         Shape::Warmup | Shape::WarmupLine => saturation(u, at),
-        Shape::Logarithm => (u / at).ln_1p(),
+        Shape::Logarithm => (1.0 + u / at).ln(),
         Shape::Hyperbola => u / (u + at),
         Shape::Hinge => (u - at).max(0.0),
         Shape::RampFlat => u.min(at),

@@ -228,7 +228,8 @@ impl Blocks {
             for i in from..to {
                 unfold(cells.low[i], cells.median[i], cells.samples[i], &mut pool);
             }
-            let [low, median] = order.quantiles(&pool, [rules::ENVELOPE, 0.5]);
+            let ends = stats::extremes(&pool);
+            let [low, median] = order.quantiles(&pool, ends, [rules::ENVELOPE, 0.5]);
             blocks.t_s.push(mean_of(t));
             blocks.median.push(median);
             lows.push(low);

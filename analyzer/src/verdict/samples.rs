@@ -33,14 +33,33 @@ pub(super) fn equal_time(
         let to = if i == count {
             t.len()
         } else {
-            let edge = start + width * i as f64;
-            from + t[from..].partition_point(|&x| x < edge)
+            // Samples mostly come at even intervals, so that the edge lies where those would put it.
+            let guess = (t.len() - from) / (count + 1 - i);
+            from + first_from(&t[from..], start + width * i as f64, guess)
         };
         if to > from {
             each(from, to);
         }
         from = to;
     }
+}
+
+/// How many of ascending times lie before `edge`, sought outwards from a guess: from a good one few
+/// of them are looked at.
+fn first_from(t: &[f64], edge: f64, guess: usize) -> usize {
+    let (mut low, mut high) = (guess.min(t.len()), guess.min(t.len()));
+    let mut reach = 1;
+    while low > 0 && t[low - 1] >= edge {
+        high = low - 1;
+        low = low.saturating_sub(reach);
+        reach *= 2;
+    }
+    while high < t.len() && t[high] < edge {
+        low = high + 1;
+        high = (high + reach).min(t.len());
+        reach *= 2;
+    }
+    low + t[low..high.max(low)].partition_point(|&x| x < edge)
 }
 
 /// What stands for the samples of a stretch.
@@ -74,17 +93,20 @@ pub(super) fn summarise(
     mut each: impl FnMut(Stretch),
 ) -> Summary {
     let mut order = Order::default();
-    let (min, max) = stats::extremes(v);
-    let quantum = stats::least_step(v);
-    // All pairs are looked at, as that is faster than to stop at the first that descends.  Times that
-    // ascend between finite ends are finite, and so are values whose means are.
-    let pairs = t.iter().zip(&t[1..]);
-    let ascending = pairs.fold(true, |yes, (a, b)| yes & (b > a));
-    let mut sound = ascending && t[0].is_finite() && t[t.len() - 1].is_finite();
+    let mut quantum = f64::INFINITY;
+    let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
+    // Times that ascend between finite ends are finite, and so are values whose means are.
+    let mut sound = t[0].is_finite() && t[t.len() - 1].is_finite();
     equal_time(t, t[0], t[t.len() - 1], count, |from, to| {
-        let (t_s, mean) = (stats::mean(&t[from..to]), stats::mean(&v[from..to]));
-        sound &= mean.is_finite();
-        let [low, median] = order.quantiles(&v[from..to], [rules::ENVELOPE, 0.5]);
+        let (times, values) = (&t[from..to], &v[from..to]);
+        // What is said of pairs needs the last sample of the stretch before.
+        let back = from.saturating_sub(1);
+        quantum = quantum.min(stats::least_step(&v[back..to]));
+        let ends = stats::extremes(values);
+        (min, max) = (min.min(ends.0), max.max(ends.1));
+        let (t_s, mean) = (stats::mean(times), stats::mean(values));
+        sound &= mean.is_finite() && ascends(&t[back..to]);
+        let [low, median] = order.quantiles(values, ends, [rules::ENVELOPE, 0.5]);
         each(Stretch {
             t_s,
             low,
@@ -98,5 +120,33 @@ pub(super) fn summarise(
         min,
         max,
         sound,
+    }
+}
+
+/// Whether each is greater than the one before.  All pairs are looked at, as that is faster than to
+/// stop at the first that is not.
+fn ascends(t: &[f64]) -> bool {
+    let pairs = t.iter().zip(&t[1..]);
+    pairs.fold(true, |yes, (a, b)| yes & (b > a))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edge_is_found_from_any_guess() {
+        let t: Vec<f64> = (0..40).map(|i| f64::from(i * i)).collect();
+        for edge in [-1.0, 0.0, 1.0, 150.0, 400.5, 1521.0, 9e9] {
+            let wanted = t.partition_point(|&x| x < edge);
+            for guess in 0..60 {
+                assert_eq!(first_from(&t, edge, guess), wanted, "{edge} {guess}");
+            }
+        }
+        assert_eq!(first_from(&[], 1.0, 7), 0);
+        // Disorder gives any place, but one inside.
+        for guess in 0..6 {
+            assert!(first_from(&[f64::NAN, 5.0, -1.0, f64::NAN, 2.0], 1.0, guess) <= 5);
+        }
     }
 }
