@@ -31,17 +31,6 @@ const fn leaker(kind: &'static str, count: usize, owners: &'static [&'static str
     }
 }
 
-/// What the kernel keeps for a task: its cache, and the stack that fork maps (or what an older
-/// kernel calls the function).
-const TASK: &[&str] = &[
-    "task_struct",
-    "kernel_clone",
-    "copy_process",
-    "dup_task_struct",
-    "KernelStack",
-    "tasks",
-];
-
 pub(crate) const LEAKERS: &[Leaker] = &[
     leaker("anon", 17, &[]),
     leaker("mmap", 29, &["vm_area_struct"]),
@@ -62,8 +51,25 @@ pub(crate) const LEAKERS: &[Leaker] = &[
         23,
         &["UDP", "signal_cache", "sock_inode_cache", "filp"],
     ),
-    leaker("threads", 3, TASK),
-    leaker("zombies", 2, TASK),
+    // Its cache, and the stack that fork maps (or what an older kernel calls the function).
+    leaker(
+        "threads",
+        3,
+        &[
+            "task_struct",
+            "kernel_clone",
+            "copy_process",
+            "dup_task_struct",
+            "KernelStack",
+            "tasks",
+        ],
+    ),
+    // The stack goes when a task exits; what its parent has to read of it stays.
+    leaker(
+        "zombies",
+        2,
+        &["task_struct", "sighand_cache", "signal_cache", "taskstats"],
+    ),
     leaker("children", 41, &[]),
     leaker(
         "bpf-maps",

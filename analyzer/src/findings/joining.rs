@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use memsoak_schema::Trend;
 
 use super::Judged;
-use super::suspects::{Held, STANDS_OUT, pid};
+use super::suspects::{Held, STANDS_OUT, is_of_mappings, pid};
 use super::things::{
     Evidence, Thing, has_no_owner, is_held_file, is_of_process, is_on_mount, is_part_of, parts,
 };
@@ -27,6 +27,9 @@ const SAME_NUMBER: f64 = 0.05;
 
 /// ... when the course of one also explains this much of the other's variance.
 const SAME_COURSE: f64 = 0.98;
+
+/// The same of what the recorder keeps, whose memory comes in few large steps.
+const SAME_COURSE_IN_STEPS: f64 = 0.9;
 
 /// Drops the totals and mounts that grow because the recorder does, and its recording where that lies in
 /// memory: a diagnosis tells of it.
@@ -170,6 +173,11 @@ pub(super) fn join_bookkeeping(evidence: &Evidence<'_>, things: &[Thing], groups
         if !alone || !is_orphan(orphan) || orphan.name.quantity != Quantity::Bytes {
             continue;
         }
+        let course = if is_recorder(orphan) {
+            SAME_COURSE_IN_STEPS
+        } else {
+            SAME_COURSE
+        };
         let manages = |one: &Judged| {
             one.key.boot == orphan.key.boot
                 && one.name.quantity == Quantity::Bytes
@@ -180,7 +188,7 @@ pub(super) fn join_bookkeeping(evidence: &Evidence<'_>, things: &[Thing], groups
                     .as_ref()
                     .zip(orphan.curve.as_ref())
                     .is_some_and(|(x, y)| {
-                        agreement(y, x).is_some_and(|found| found.shape >= SAME_COURSE)
+                        agreement(y, x).is_some_and(|found| found.shape >= course)
                     })
         };
         let slope = |at: usize| judged[things[at].members[0]].judgement.slope_per_s;
@@ -241,26 +249,39 @@ pub(super) fn join_suspects(evidence: &Evidence<'_>, things: &[Thing], groups: &
     }
 }
 
-/// Caches that gain the same number of objects along the same course hold parts of the same things.
+/// Caches that gain the same number of objects along the same course hold parts of the same things, and
+/// so does a cache of which nobody is suspected with something that has an owner: the inodes of shared
+/// memory segments. What mappings consist of is one thing in any number: a node of the tree has many.
 pub(super) fn join_same_numbers(judged: &[Judged], things: &[Thing], groups: &mut Groups) {
+    let head = |at: usize| &judged[things[at].members[0]];
     let counted: Vec<(usize, &Judged)> = things
         .iter()
         .enumerate()
-        .filter(|(_, thing)| has_no_owner(&judged[thing.members[0]].name))
         .filter_map(|(at, thing)| {
-            let counts = thing.members.iter().map(|one| &judged[*one]);
-            Some((
-                at,
-                counts.into_iter().find(|one| {
-                    one.name.quantity == Quantity::Count && one.name.trend == Trend::Count
-                })?,
-            ))
+            let mut members = thing.members.iter().map(|one| &judged[*one]);
+            let counts = |one: &&Judged| {
+                one.name.quantity == Quantity::Count && one.name.trend == Trend::Count
+            };
+            Some((at, members.find(counts)?))
         })
         .collect();
+    let unexplained = |at: usize| has_no_owner(&head(at).name) && things[at].suspects.is_empty();
     for (place, (at, one)) in counted.iter().enumerate() {
         for (other_at, other) in &counted[place + 1..] {
+            let nobodys = [*at, *other_at].map(|at| has_no_owner(&head(at).name));
+            let of_mappings = [*at, *other_at].map(|at| is_of_mappings(&head(at).name.name));
+            let may_belong = match nobodys {
+                [true, true] => true,
+                [true, false] => unexplained(*at),
+                [false, true] => unexplained(*other_at),
+                [false, false] => false,
+            };
             let (a, b) = (one.judgement.growth, other.judgement.growth);
-            if one.key.boot != other.key.boot || (a - b).abs() > SAME_NUMBER * a.max(b) {
+            let same_number = (a - b).abs() <= SAME_NUMBER * a.max(b);
+            if one.key.boot != other.key.boot
+                || !may_belong
+                || !(same_number || of_mappings == [true, true])
+            {
                 continue;
             }
             if let (Some(x), Some(y)) = (&one.curve, &other.curve)

@@ -159,6 +159,11 @@ const OF_MAPPINGS: &[&str] = &[
     "anon_vma_chain",
 ];
 
+/// Whether it is a cache of what a mapping consists of.
+pub(super) fn is_of_mappings(word: &str) -> bool {
+    OF_MAPPINGS.contains(&word)
+}
+
 /// What hangs on an open file: the file, what polls it, sockets and the protocols' own structs.
 fn is_of_descriptors(word: &str) -> bool {
     [
@@ -197,10 +202,14 @@ pub(super) struct Clue {
 }
 
 impl Clue {
-    /// What the newest descriptors of the process are.
     pub(super) fn kind(&self) -> Option<&str> {
-        self.name.labels.get("newest_fds")?.as_str()
+        newest_kind(&self.name)
     }
+}
+
+/// What the newest descriptors of a process are.
+fn newest_kind(name: &SeriesName) -> Option<&str> {
+    name.labels.get("newest_fds")?.as_str()
 }
 
 /// What all processes hold of something, and what part of its growth each has.
@@ -379,6 +388,15 @@ impl Leak<'_> {
 
     /// All who hold a large part of something whose number on the whole machine moves with it.
     fn held_by_all(&self, all: &All<'_>) -> Vec<Suspect> {
+        // Where a part of them is nothing that it can belong to, it does not move with them all.
+        let of_others = all
+            .parts
+            .iter()
+            .filter(|(_, name, _)| !all.held.may_hold(self.name, newest_kind(name)))
+            .map(|(_, _, share)| share);
+        if of_others.sum::<f64>() >= LEAST_SHARE {
+            return Vec::new();
+        }
         let Some(link) = self.moves_with(all.held, all.kind, &all.curve) else {
             return Vec::new();
         };

@@ -8,11 +8,17 @@ use memsoak_schema::{Error, Recording, Source};
 
 use super::ids::IdMap;
 
-/// The name of the metric that counts how many of a name there are at once.
-pub(super) const MEMBERS: &str = "processes";
-
-/// The number of the metric [`MEMBERS`]: the catalogue counts from 1.
+/// The number of the metric that counts how many of a name there are at once: the catalogue counts
+/// from 1.
 pub(super) const MEMBERS_METRIC: i64 = 0;
+
+/// The name of this metric.
+pub(super) fn members_metric(source: &str) -> &'static str {
+    match source {
+        "process" => "processes",
+        _ => "count",
+    }
+}
 
 /// Things of one name in one boot.
 #[derive(Clone, Debug)]

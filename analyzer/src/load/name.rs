@@ -3,7 +3,7 @@
 use memsoak_schema::{Entity, Error, Labels, Metric, Recording, Source, Trend, Unit, printable};
 
 use super::index::{BootTicks, Index};
-use super::kin::{Group, MEMBERS};
+use super::kin::{Group, members_metric};
 
 /// What the numbers of a series are, after conversion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,7 +153,10 @@ impl SeriesName {
         };
         let mut labels = Labels::from_iter([("members".to_owned(), group.members.into())]);
         labels.extend(group.pid.map(|pid| ("pid".to_owned(), pid.into())));
-        let shown = metric.map_or_else(|| MEMBERS.to_owned(), |metric| shown_name(metric, source));
+        let shown = metric.map_or_else(
+            || members_metric(&source.name).to_owned(),
+            |metric| shown_name(metric, source),
+        );
         Self {
             id: format!("{}/{entity}/{shown}", source.name),
             source: source.name.clone(),
