@@ -1,6 +1,8 @@
 //! Thousands of series are judged at once: how many leaks may be there by chance, and which of them
 //! matter.
 
+use std::collections::HashSet;
+
 use super::Judged;
 use crate::load::Quantity;
 use crate::stats::benjamini_hochberg;
@@ -33,6 +35,36 @@ pub(super) fn play_down_negligible(judged: &mut [Judged]) {
                 passed: false,
                 text: format!("it grows by less than {what} an hour, which takes years to matter"),
             });
+        }
+    }
+}
+
+/// Slabs that rise by a few even steps are a leak only where the objects in them grow: their number is
+/// the finer measure of the same thing, and a few slabs may be due to how objects come to lie.
+pub(super) fn ask_the_objects(judged: &mut [Judged]) {
+    let growing: HashSet<(usize, i64)> = judged
+        .iter()
+        .filter(|one| one.name.metric == "active_objs" && one.is_called())
+        .map(|one| (one.key.boot, one.key.entity))
+        .collect();
+    for one in judged {
+        let by_steps = one.judgement.verdict == Verdict::Leak
+            && one.name.metric == "slab_bytes"
+            && one
+                .judgement
+                .evidence
+                .iter()
+                .any(|of| of.rule == "staircase");
+        if by_steps && !growing.contains(&(one.key.boot, one.key.entity)) {
+            one.judgement.verdict = Verdict::Suspect;
+            one.judgement.evidence.push(Evidence {
+                rule: "objects",
+                measured: 0.0,
+                threshold: 1.0,
+                passed: false,
+                text: "the number of its objects does not grow like this".to_owned(),
+            });
+            one.judgement.would_change = Some("objects that grow with the slabs".to_owned());
         }
     }
 }

@@ -11,6 +11,7 @@ use super::joining::{
 };
 use super::search::{counted_totals, maker_of, suspects_of};
 use super::sites::allocated_by;
+use super::slabs::join_extensions;
 use super::things::{
     Evidence, Thing, has_no_owner, is_of_process, is_part_of, parts, rank, things, weight,
 };
@@ -54,6 +55,7 @@ pub(super) fn findings(
     }
     join_suspects(evidence, &things, &mut groups);
     join_same_numbers(judged, &things, &mut groups);
+    join_extensions(evidence, &things, &mut groups);
     join_bookkeeping(evidence, &things, &mut groups);
 
     let mut clusters: BTreeMap<usize, Vec<usize>> = BTreeMap::new();

@@ -10,6 +10,7 @@ mod joining;
 mod own_work;
 mod search;
 mod sites;
+mod slabs;
 mod suspects;
 mod things;
 
@@ -187,6 +188,7 @@ pub fn analyse_beside(
     } = court;
     own_work::judge_again(recording, &index, &works, &again, &mut judged)?;
     discovery::control_false_discoveries(&mut judged);
+    discovery::ask_the_objects(&mut judged);
     if let Some(baseline) = baseline {
         compare::weigh(&index, &mut judged, baseline);
     }
@@ -195,6 +197,7 @@ pub fn analyse_beside(
         *by_verdict.entry(one.judgement.verdict).or_default() += 1;
     }
     progress("findings");
+    let layouts = slabs::layouts(recording, &index, &judged)?;
     let evidence = things::Evidence {
         recording,
         index: &index,
@@ -202,6 +205,7 @@ pub fn analyse_beside(
         clues: &clues,
         lives: &lives,
         sites: &sites,
+        layouts: &layouts,
     };
     let (findings, attribution) = grouping::findings(&evidence, &ledgers);
     Ok(Analysis {

@@ -6,6 +6,7 @@ use memsoak_schema::{Recording, Trend};
 
 use super::Judged;
 use super::sites::SiteCurve;
+use super::slabs::Layouts;
 use super::suspects::{Clue, Life, Suspect, pid};
 use crate::load::{Index, Quantity, SeriesKey, SeriesName};
 use crate::verdict::Verdict;
@@ -21,6 +22,7 @@ pub(super) struct Evidence<'a> {
     pub(super) clues: &'a [Clue],
     pub(super) lives: &'a [Life],
     pub(super) sites: &'a [SiteCurve],
+    pub(super) layouts: &'a Layouts,
 }
 
 impl Evidence<'_> {

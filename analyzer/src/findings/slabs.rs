@@ -1,0 +1,196 @@
+//! How slabs are laid out, and the caches that grow because others have more slabs.
+
+use std::collections::HashMap;
+
+use memsoak_schema::{Error, Recording};
+
+use super::Judged;
+use super::joining::Groups;
+use super::things::{Evidence, Thing, has_no_owner};
+use crate::load::{Index, Quantity, SeriesKey, points};
+use crate::stats::agreement;
+
+/// The slabs of a cache.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layout {
+    /// Size of an object.
+    object_bytes: f64,
+    /// Objects in a slab.
+    objects: f64,
+    /// Size of a slab.
+    slab_bytes: f64,
+}
+
+/// Layouts by boot and entity.
+pub(super) type Layouts = HashMap<(usize, i64), Layout>;
+
+const SOURCE: &str = "slabinfo";
+
+/// The layouts of the caches of which a series is called.
+///
+/// # Errors
+/// When the file is damaged.
+pub(super) fn layouts(
+    recording: &Recording,
+    index: &Index,
+    judged: &[Judged],
+) -> Result<Layouts, Error> {
+    let Some(source) = index.sources.iter().find(|of| of.name == SOURCE) else {
+        return Ok(Layouts::new());
+    };
+    let metric = |name: &str| {
+        let metrics = source.metrics.iter();
+        metrics.clone().find(|of| of.name == name)
+    };
+    let (Some(size), Some(objects), Some(pages)) = (
+        metric("objsize_bytes"),
+        metric("objs_per_slab"),
+        metric("pages_per_slab"),
+    ) else {
+        return Ok(Layouts::new());
+    };
+    let mut caches: Vec<SeriesKey> = judged
+        .iter()
+        .filter(|one| one.is_called() && one.key.source == source.source && one.key.entity > 0)
+        .map(|one| SeriesKey {
+            metric: 0,
+            ..one.key
+        })
+        .collect();
+    caches.dedup();
+    let of = |cache: SeriesKey, metric: i64| SeriesKey { metric, ..cache };
+    let wanted = [size.metric, objects.metric, pages.metric];
+    let keys: Vec<SeriesKey> = caches
+        .iter()
+        .flat_map(|cache| wanted.map(|metric| of(*cache, metric)))
+        .collect();
+    let found = points(recording, index, &keys)?;
+    let layout = |cache: SeriesKey| {
+        let last = |metric: i64| {
+            let points = found.get(&of(cache, metric))?;
+            points.points.iter().rev().find_map(|(_, value)| *value)
+        };
+        Some(Layout {
+            object_bytes: last(size.metric)?,
+            objects: last(objects.metric)?,
+            slab_bytes: last(pages.metric)?,
+        })
+    };
+    let known = caches.into_iter();
+    Ok(known
+        .filter_map(|cache| Some(((cache.boot, cache.entity), layout(cache)?)))
+        .collect())
+}
+
+/// What the kernel keeps for each object of a slab whose objects are charged to a control group, in a
+/// vector for each slab: a pointer, and with CONFIG_MEM_ALLOC_PROFILING a reference beside it
+/// (`struct slabobj_ext`, include/linux/memcontrol.h; `struct obj_cgroup *` before Linux 6.10).
+const EXTENSION_BYTES: [f64; 2] = [8.0, 16.0];
+
+/// The sizes of kmalloc caches (mm/slab_common.c, `kmalloc_info`), up to those of the largest vectors.
+const KMALLOC_BYTES: [f64; 11] = [
+    8.0, 16.0, 32.0, 64.0, 96.0, 128.0, 192.0, 256.0, 512.0, 1024.0, 2048.0,
+];
+
+/// Vectors and slabs are as many when their rates differ by no more: each is a slope of a count that
+/// rises in steps, and free objects count as taken while a CPU holds their slab.
+const AS_MANY: f64 = 0.3;
+
+/// Their course is the same when one explains this much of the other's variance.
+const SAME_COURSE: f64 = 0.9;
+
+impl Layout {
+    /// The size of the cache that the vector of each slab is from.
+    fn vector_from(self, extension: f64) -> Option<f64> {
+        let bytes = self.objects * extension;
+        KMALLOC_BYTES.into_iter().find(|size| *size >= bytes)
+    }
+}
+
+/// Whether the vectors can be from it: not from those for charged, reclaimable or DMA memory.
+fn is_plain_kmalloc(name: &str) -> bool {
+    let kinds = ["kmalloc-cg-", "kmalloc-rcl-", "kmalloc-dma"];
+    name.starts_with("kmalloc-") && !kinds.iter().any(|kind| name.starts_with(kind))
+}
+
+/// A kmalloc cache of which nobody is suspected and that gains one object for each slab that others
+/// gain holds the vectors of those slabs (mm/slub.c, `alloc_slab_obj_exts`): it belongs to the one of
+/// most slabs.
+pub(super) fn join_extensions(evidence: &Evidence<'_>, things: &[Thing], groups: &mut Groups) {
+    let judged = evidence.judged;
+    let head = |at: usize| &judged[things[at].members[0]];
+    let layout = |at: usize| {
+        let key = head(at).key;
+        evidence.layouts.get(&(key.boot, key.entity)).copied()
+    };
+    let member = |at: usize, quantity: Quantity| {
+        let members = things[at].members.iter().map(|one| &judged[*one]);
+        members
+            .into_iter()
+            .find(|one| one.name.quantity == quantity && one.judgement.slope_per_s > 0.0)
+    };
+    for at in 0..things.len() {
+        let one = head(at);
+        let (Some(own), Some(objects)) = (layout(at), member(at, Quantity::Count)) else {
+            continue;
+        };
+        let alone =
+            (0..things.len()).all(|other| other == at || groups.root(other) != groups.root(at));
+        if !alone
+            || !has_no_owner(&one.name)
+            || !things[at].suspects.is_empty()
+            || !is_plain_kmalloc(&one.name.name)
+        {
+            continue;
+        }
+        for extension in EXTENSION_BYTES {
+            let has_vector_here = |layout: &Layout| {
+                layout
+                    .vector_from(extension)
+                    .is_some_and(|size| (size - own.object_bytes).abs() < 0.5)
+            };
+            let slabs: Vec<(usize, f64, &Judged)> = (0..things.len())
+                .filter(|other| head(*other).key.boot == one.key.boot)
+                .filter(|other| !is_plain_kmalloc(&head(*other).name.name))
+                .filter_map(|other| {
+                    let layout = layout(other).filter(has_vector_here)?;
+                    let bytes = member(other, Quantity::Bytes)?;
+                    let slope = bytes.judgement.slope_per_s / layout.slab_bytes;
+                    Some((other, slope, bytes))
+                })
+                .collect();
+            let expected: f64 = slabs.iter().map(|(_, slope, _)| slope).sum();
+            let gained = objects.judgement.slope_per_s;
+            let most = slabs.iter().max_by(|a, b| a.1.total_cmp(&b.1));
+            if let Some((other, _, bytes)) = most
+                && (expected - gained).abs() <= AS_MANY * gained
+                && let (Some(x), Some(y)) = (&bytes.curve, &objects.curve)
+                && agreement(y, x).is_some_and(|found| found.shape >= SAME_COURSE)
+            {
+                groups.join(at, *other);
+                break;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vector_is_from_the_smallest_cache_that_holds_it() {
+        let layout = |objects: f64| Layout {
+            object_bytes: 184.0,
+            objects,
+            slab_bytes: 4096.0,
+        };
+        // 22 pointers are 176 bytes.
+        assert_eq!(layout(22.0).vector_from(8.0), Some(192.0));
+        assert_eq!(layout(22.0).vector_from(16.0), Some(512.0));
+        assert_eq!(layout(12.0).vector_from(8.0), Some(96.0));
+        assert_eq!(layout(1e6).vector_from(8.0), None);
+        assert!(is_plain_kmalloc("kmalloc-192") && is_plain_kmalloc("kmalloc-rnd-03-96"));
+        assert!(!is_plain_kmalloc("kmalloc-cg-192") && !is_plain_kmalloc("filp"));
+    }
+}
