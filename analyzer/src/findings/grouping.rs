@@ -54,7 +54,7 @@ pub(super) fn findings(
         };
     }
     join_suspects(evidence, &things, &mut groups);
-    join_same_numbers(judged, &things, &mut groups);
+    join_same_numbers(evidence, &things, &mut groups);
     join_extensions(evidence, &things, &mut groups);
     join_bookkeeping(evidence, &things, &mut groups);
 

@@ -25,6 +25,10 @@ const BOOKKEEPING: f64 = 0.05;
 /// Two caches that gain the same number of objects, to this share, hold parts of the same things ...
 const SAME_NUMBER: f64 = 0.05;
 
+/// ... or to this one, where the intervals of both slopes allow that it is the same: objects on a CPU's
+/// slab count as taken, so that small numbers come in steps of a slab.
+const MAY_BE_SAME_NUMBER: f64 = 0.2;
+
 /// ... when the course of one also explains this much of the other's variance.
 const SAME_COURSE: f64 = 0.98;
 
@@ -181,7 +185,7 @@ pub(super) fn join_bookkeeping(evidence: &Evidence<'_>, things: &[Thing], groups
         let manages = |one: &Judged| {
             one.key.boot == orphan.key.boot
                 && one.name.quantity == Quantity::Bytes
-                && !is_orphan(one)
+                && !is_recorder(one)
                 && orphan.judgement.slope_per_s <= BOOKKEEPING * one.judgement.slope_per_s
                 && one
                     .curve
@@ -250,13 +254,22 @@ pub(super) fn join_suspects(evidence: &Evidence<'_>, things: &[Thing], groups: &
 }
 
 /// Caches that gain the same number of objects along the same course hold parts of the same things, and
-/// so does a cache of which nobody is suspected with something that has an owner: the inodes of shared
-/// memory segments. What mappings consist of is one thing in any number: a node of the tree has many.
-pub(super) fn join_same_numbers(judged: &[Judged], things: &[Thing], groups: &mut Groups) {
+/// so does a cache with something that has an owner: the inodes of shared memory segments. What mappings
+/// consist of is one thing in any number: a node of the tree has many.
+///
+/// The closest numbers are joined first, and never two groups of which each has an owner: many leaks at
+/// once may happen to have like numbers.
+pub(super) fn join_same_numbers(evidence: &Evidence<'_>, things: &[Thing], groups: &mut Groups) {
+    let judged = evidence.judged;
     let head = |at: usize| &judged[things[at].members[0]];
+    let has_owner = |at: usize| {
+        let best = things[at].suspects.first();
+        !has_no_owner(&head(at).name) || best.is_some_and(|best| best.strength >= STANDS_OUT)
+    };
     let counted: Vec<(usize, &Judged)> = things
         .iter()
         .enumerate()
+        .filter(|(at, _)| !evidence.is_recorder(head(*at).key, &head(*at).name))
         .filter_map(|(at, thing)| {
             let mut members = thing.members.iter().map(|one| &judged[*one]);
             let counts = |one: &&Judged| {
@@ -265,32 +278,41 @@ pub(super) fn join_same_numbers(judged: &[Judged], things: &[Thing], groups: &mu
             Some((at, members.find(counts)?))
         })
         .collect();
-    let unexplained = |at: usize| has_no_owner(&head(at).name) && things[at].suspects.is_empty();
+    let mut pairs: Vec<(f64, usize, usize)> = Vec::new();
     for (place, (at, one)) in counted.iter().enumerate() {
         for (other_at, other) in &counted[place + 1..] {
-            let nobodys = [*at, *other_at].map(|at| has_no_owner(&head(at).name));
-            let of_mappings = [*at, *other_at].map(|at| is_of_mappings(&head(at).name.name));
-            let may_belong = match nobodys {
-                [true, true] => true,
-                [true, false] => unexplained(*at),
-                [false, true] => unexplained(*other_at),
-                [false, false] => false,
-            };
-            let (a, b) = (one.judgement.growth, other.judgement.growth);
-            let same_number = (a - b).abs() <= SAME_NUMBER * a.max(b);
-            if one.key.boot != other.key.boot
-                || !may_belong
-                || !(same_number || of_mappings == [true, true])
-            {
-                continue;
-            }
-            if let (Some(x), Some(y)) = (&one.curve, &other.curve)
+            let are_of_mappings =
+                [*at, *other_at].map(|at| is_of_mappings(&head(at).name.name)) == [true, true];
+            let apart = numbers_apart(one, other).or(are_of_mappings.then_some(f64::INFINITY));
+            if let Some(apart) = apart
+                && one.key.boot == other.key.boot
+                && let (Some(x), Some(y)) = (&one.curve, &other.curve)
                 && agreement(y, x).is_some_and(|found| found.shape >= SAME_COURSE)
             {
-                groups.join(*at, *other_at);
+                pairs.push((apart, *at, *other_at));
             }
         }
     }
+    pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
+    for (_, at, other) in pairs {
+        let mut owned = |of: usize| {
+            let root = groups.root(of);
+            (0..things.len()).any(|one| groups.root(one) == root && has_owner(one))
+        };
+        if !(owned(at) && owned(other)) {
+            groups.join(at, other);
+        }
+    }
+}
+
+/// By which share of the larger one two numbers differ that may be the same.
+fn numbers_apart(one: &Judged, other: &Judged) -> Option<f64> {
+    let (one, other) = (&one.judgement, &other.judgement);
+    let apart = (one.growth - other.growth).abs() / one.growth.max(other.growth);
+    let may_be_equal = one.slope_low_per_s <= other.slope_high_per_s
+        && other.slope_low_per_s <= one.slope_high_per_s;
+    let same = apart <= SAME_NUMBER || (apart <= MAY_BE_SAME_NUMBER && may_be_equal);
+    same.then_some(apart)
 }
 
 /// Sets that are joined (union-find).

@@ -6,6 +6,7 @@ use memsoak_schema::{Error, Recording};
 
 use super::Judged;
 use super::joining::Groups;
+use super::suspects::STANDS_OUT;
 use super::things::{Evidence, Thing, has_no_owner};
 use crate::load::{Index, Quantity, SeriesKey, points};
 use crate::stats::agreement;
@@ -113,7 +114,13 @@ fn is_plain_kmalloc(name: &str) -> bool {
     name.starts_with("kmalloc-") && !kinds.iter().any(|kind| name.starts_with(kind))
 }
 
-/// A kmalloc cache of which nobody is suspected and that gains one object for each slab that others
+/// Whether a suspect of it stands out.
+fn is_known(thing: &Thing) -> bool {
+    let best = thing.suspects.first();
+    best.is_some_and(|best| best.strength >= STANDS_OUT)
+}
+
+/// A kmalloc cache of which no suspect stands out and that gains one object for each slab that others
 /// gain holds the vectors of those slabs (mm/slub.c, `alloc_slab_obj_exts`): it belongs to the one of
 /// most slabs.
 pub(super) fn join_extensions(evidence: &Evidence<'_>, things: &[Thing], groups: &mut Groups) {
@@ -138,7 +145,7 @@ pub(super) fn join_extensions(evidence: &Evidence<'_>, things: &[Thing], groups:
             (0..things.len()).all(|other| other == at || groups.root(other) != groups.root(at));
         if !alone
             || !has_no_owner(&one.name)
-            || !things[at].suspects.is_empty()
+            || is_known(&things[at])
             || !is_plain_kmalloc(&one.name.name)
         {
             continue;

@@ -32,6 +32,11 @@ const LIFE_LEFT_OVER: f64 = 0.25;
 /// it in one of five.
 const WHOLE: f64 = 0.1;
 
+/// A mapping covers a page at least, and no cache has more objects for each than this many: so much
+/// address space at the least must have come with them. (An `anon_vma_chain` is there once more for
+/// each generation of forks.)
+const MOST_OF_A_MAPPING: f64 = 2.0;
+
 /// What all processes hold has to fit better by this much than what one holds, or the one it is.
 const CLEARLY_BETTER: f64 = 0.05;
 
@@ -341,8 +346,15 @@ impl Leak<'_> {
             Quantity::Count => (found.ratio, "objects"),
             Quantity::Bytes => (found.ratio / self.page_bytes, "pages"),
         };
+        let of_pages = (held == Held::AddressSpace && self.quantity == Quantity::Count)
+            .then_some(found.ratio * self.page_bytes);
+        if of_pages.is_some_and(|each| each > MOST_OF_A_MAPPING) {
+            return None;
+        }
         let ratio = (held != Held::AddressSpace).then_some((ratio, unit));
-        let whole = ratio.map_or(0.0, |(ratio, _)| match kind {
+        // Where nearly each new page of address space has an object, they are mappings of a page.
+        let crowded = of_pages.map_or(0.0, |each| each.min(1.0));
+        let whole = ratio.map_or(crowded, |(ratio, _)| match kind {
             Some("pipe") if self.name == UNACCOUNTED => full_pipes(ratio),
             _ => wholeness(ratio),
         });
