@@ -7,7 +7,7 @@ use memsoak_schema::{Error, Recording};
 use super::Judged;
 use super::joining::Groups;
 use super::suspects::STANDS_OUT;
-use super::things::{Evidence, Thing, has_no_owner};
+use super::things::{Evidence, Thing, has_no_owner, is_same_thing};
 use crate::load::{Index, Quantity, SeriesKey, points};
 use crate::stats::agreement;
 
@@ -27,7 +27,12 @@ pub(super) type Layouts = HashMap<(usize, i64), Layout>;
 
 const SOURCE: &str = "slabinfo";
 
-/// The layouts of the caches of which a series is called.
+/// Whether it grows for sure, leak or not: what can be reclaimed has slabs too.
+fn grows(one: &Judged) -> bool {
+    one.judgement.slope_low_per_s > 0.0
+}
+
+/// The layouts of the caches that grow.
 ///
 /// # Errors
 /// When the file is damaged.
@@ -52,7 +57,7 @@ pub(super) fn layouts(
     };
     let mut caches: Vec<SeriesKey> = judged
         .iter()
-        .filter(|one| one.is_called() && one.key.source == source.source && one.key.entity > 0)
+        .filter(|one| grows(one) && one.key.source == source.source && one.key.entity > 0)
         .map(|one| SeriesKey {
             metric: 0,
             ..one.key
@@ -126,19 +131,15 @@ fn is_known(thing: &Thing) -> bool {
 pub(super) fn join_extensions(evidence: &Evidence<'_>, things: &[Thing], groups: &mut Groups) {
     let judged = evidence.judged;
     let head = |at: usize| &judged[things[at].members[0]];
-    let layout = |at: usize| {
-        let key = head(at).key;
-        evidence.layouts.get(&(key.boot, key.entity)).copied()
-    };
-    let member = |at: usize, quantity: Quantity| {
-        let members = things[at].members.iter().map(|one| &judged[*one]);
-        members
-            .into_iter()
-            .find(|one| one.name.quantity == quantity && one.judgement.slope_per_s > 0.0)
+    let layout = |one: &Judged| {
+        let layouts = evidence.layouts;
+        layouts.get(&(one.key.boot, one.key.entity)).copied()
     };
     for at in 0..things.len() {
+        let mut members = things[at].members.iter().map(|one| &judged[*one]);
+        let objects = members.find(|one| one.name.quantity == Quantity::Count && grows(one));
         let one = head(at);
-        let (Some(own), Some(objects)) = (layout(at), member(at, Quantity::Count)) else {
+        let (Some(own), Some(objects)) = (layout(one), objects) else {
             continue;
         };
         let alone =
@@ -156,25 +157,32 @@ pub(super) fn join_extensions(evidence: &Evidence<'_>, things: &[Thing], groups:
                     .vector_from(extension)
                     .is_some_and(|size| (size - own.object_bytes).abs() < 0.5)
             };
-            let slabs: Vec<(usize, f64, &Judged)> = (0..things.len())
-                .filter(|other| head(*other).key.boot == one.key.boot)
-                .filter(|other| !is_plain_kmalloc(&head(*other).name.name))
+            // Slabs that each cache gains in a second.
+            let slabs: Vec<(&Judged, f64)> = judged
+                .iter()
+                .filter(|other| other.key.boot == one.key.boot)
+                .filter(|other| other.name.quantity == Quantity::Bytes && grows(other))
+                .filter(|other| !is_plain_kmalloc(&other.name.name))
                 .filter_map(|other| {
                     let layout = layout(other).filter(has_vector_here)?;
-                    let bytes = member(other, Quantity::Bytes)?;
-                    let slope = bytes.judgement.slope_per_s / layout.slab_bytes;
-                    Some((other, slope, bytes))
+                    Some((other, other.judgement.slope_per_s / layout.slab_bytes))
                 })
                 .collect();
-            let expected: f64 = slabs.iter().map(|(_, slope, _)| slope).sum();
+            let expected: f64 = slabs.iter().map(|(_, slope)| slope).sum();
             let gained = objects.judgement.slope_per_s;
-            let most = slabs.iter().max_by(|a, b| a.1.total_cmp(&b.1));
-            if let Some((other, _, bytes)) = most
+            let most = (0..things.len())
+                .filter_map(|other| {
+                    let of_thing = |of: &&(&Judged, f64)| is_same_thing(of.0.key, head(other).key);
+                    let (bytes, slope) = slabs.iter().find(of_thing)?;
+                    Some((other, *bytes, *slope))
+                })
+                .max_by(|a, b| a.2.total_cmp(&b.2));
+            if let Some((other, bytes, _)) = most
                 && (expected - gained).abs() <= AS_MANY * gained
                 && let (Some(x), Some(y)) = (&bytes.curve, &objects.curve)
                 && agreement(y, x).is_some_and(|found| found.shape >= SAME_COURSE)
             {
-                groups.join(at, *other);
+                groups.join(at, other);
                 break;
             }
         }
