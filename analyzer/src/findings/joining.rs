@@ -32,7 +32,8 @@ const MAY_BE_SAME_NUMBER: f64 = 0.2;
 /// ... when the course of one also explains this much of the other's variance.
 const SAME_COURSE: f64 = 0.98;
 
-/// The same of what the recorder keeps, whose memory comes in few large steps.
+/// The same of what is known to belong together and comes in few large steps: what the recorder keeps,
+/// slabs of what mappings consist of.
 const SAME_COURSE_IN_STEPS: f64 = 0.9;
 
 /// Drops the totals and mounts that grow because the recorder does, and its recording where that lies in
@@ -266,30 +267,36 @@ pub(super) fn join_same_numbers(evidence: &Evidence<'_>, things: &[Thing], group
         let best = things[at].suspects.first();
         !has_no_owner(&head(at).name) || best.is_some_and(|best| best.strength >= STANDS_OUT)
     };
-    let counted: Vec<(usize, &Judged)> = things
-        .iter()
-        .enumerate()
-        .filter(|(at, _)| !evidence.is_recorder(head(*at).key, &head(*at).name))
-        .filter_map(|(at, thing)| {
-            let mut members = thing.members.iter().map(|one| &judged[*one]);
-            let counts = |one: &&Judged| {
-                one.name.quantity == Quantity::Count && one.name.trend == Trend::Count
-            };
-            Some((at, members.find(counts)?))
-        })
+    let watched: Vec<usize> = (0..things.len())
+        .filter(|at| !evidence.is_recorder(head(*at).key, &head(*at).name))
         .collect();
+    let count = |at: usize| {
+        let mut members = things[at].members.iter().map(|one| &judged[*one]);
+        members.find(|one| one.name.quantity == Quantity::Count && one.name.trend == Trend::Count)
+    };
     let mut pairs: Vec<(f64, usize, usize)> = Vec::new();
-    for (place, (at, one)) in counted.iter().enumerate() {
-        for (other_at, other) in &counted[place + 1..] {
-            let are_of_mappings =
-                [*at, *other_at].map(|at| is_of_mappings(&head(at).name.name)) == [true, true];
-            let apart = numbers_apart(one, other).or(are_of_mappings.then_some(f64::INFINITY));
-            if let Some(apart) = apart
-                && one.key.boot == other.key.boot
-                && let (Some(x), Some(y)) = (&one.curve, &other.curve)
-                && agreement(y, x).is_some_and(|found| found.shape >= SAME_COURSE)
+    for (place, &at) in watched.iter().enumerate() {
+        for &other in &watched[place + 1..] {
+            if head(at).key.boot != head(other).key.boot {
+                continue;
+            }
+            let course = |one: &Judged, other: &Judged| {
+                let curves = one.curve.as_ref().zip(other.curve.as_ref());
+                curves
+                    .and_then(|(x, y)| agreement(y, x))
+                    .map_or(0.0, |found| found.shape)
+            };
+            if let Some((one, another)) = count(at).zip(count(other))
+                && let Some(apart) = numbers_apart(one, another)
+                && course(one, another) >= SAME_COURSE
             {
-                pairs.push((apart, *at, *other_at));
+                pairs.push((apart, at, other));
+            } else if [at, other]
+                .iter()
+                .all(|at| is_of_mappings(&head(*at).name.name))
+                && course(head(at), head(other)) >= SAME_COURSE_IN_STEPS
+            {
+                pairs.push((f64::INFINITY, at, other));
             }
         }
     }

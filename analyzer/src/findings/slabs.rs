@@ -9,7 +9,6 @@ use super::joining::Groups;
 use super::suspects::STANDS_OUT;
 use super::things::{Evidence, Thing, has_no_owner, is_same_thing};
 use crate::load::{Index, Quantity, SeriesKey, points};
-use crate::stats::agreement;
 
 /// The slabs of a cache.
 #[derive(Clone, Copy, Debug)]
@@ -102,9 +101,6 @@ const KMALLOC_BYTES: [f64; 11] = [
 /// rises in steps, and free objects count as taken while a CPU holds their slab.
 const AS_MANY: f64 = 0.3;
 
-/// Their course is the same when one explains this much of the other's variance.
-const SAME_COURSE: f64 = 0.9;
-
 impl Layout {
     /// The size of the cache that the vector of each slab is from.
     fn vector_from(self, extension: f64) -> Option<f64> {
@@ -173,14 +169,12 @@ pub(super) fn join_extensions(evidence: &Evidence<'_>, things: &[Thing], groups:
             let most = (0..things.len())
                 .filter_map(|other| {
                     let of_thing = |of: &&(&Judged, f64)| is_same_thing(of.0.key, head(other).key);
-                    let (bytes, slope) = slabs.iter().find(of_thing)?;
-                    Some((other, *bytes, *slope))
+                    let (_, slope) = slabs.iter().find(of_thing)?;
+                    Some((other, *slope))
                 })
-                .max_by(|a, b| a.2.total_cmp(&b.2));
-            if let Some((other, bytes, _)) = most
+                .max_by(|a, b| a.1.total_cmp(&b.1));
+            if let Some((other, _)) = most
                 && (expected - gained).abs() <= AS_MANY * gained
-                && let (Some(x), Some(y)) = (&bytes.curve, &objects.curve)
-                && agreement(y, x).is_some_and(|found| found.shape >= SAME_COURSE)
             {
                 groups.join(at, other);
                 break;
