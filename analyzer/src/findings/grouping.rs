@@ -64,7 +64,7 @@ pub(super) fn findings(
     }
     let mut findings: Vec<Finding> = clusters
         .into_values()
-        .map(|cluster| finding(judged, &things, &cluster))
+        .map(|cluster| finding(evidence, &things, &cluster))
         .collect();
     for finding in &mut findings {
         let head = &judged[finding.head];
@@ -123,12 +123,21 @@ fn young_parts(evidence: &Evidence<'_>, total: &Judged) -> Vec<(usize, f64)> {
 }
 
 /// The finding that a group of things makes. What the kernel holds stands for it unless the process
-/// holds more itself: a thread's stack in the kernel rather than the number of threads.
-fn finding(judged: &[Judged], things: &[Thing], cluster: &[usize]) -> Finding {
+/// holds more itself: a thread's stack in the kernel rather than the number of threads. The recorder
+/// stands for nothing but itself.
+fn finding(evidence: &Evidence<'_>, things: &[Thing], cluster: &[usize]) -> Finding {
+    let judged = evidence.judged;
+    let is_recorder = |at: &usize| {
+        let one = &judged[things[*at].members[0]];
+        evidence.is_recorder(one.key, &one.name)
+    };
+    let own = cluster
+        .iter()
+        .all(|at| things[*at].mirror || is_recorder(at));
     let best = |of_process: bool| {
         cluster
             .iter()
-            .filter(|at| !things[**at].mirror)
+            .filter(|at| !things[**at].mirror && (own || !is_recorder(at)))
             .filter(|at| is_of_process(&judged[things[**at].members[0]].name) == of_process)
             .map(|at| things[*at].members[0])
             .min_by(|a, b| {

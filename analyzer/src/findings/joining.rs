@@ -169,10 +169,11 @@ pub(super) fn join_bookkeeping(evidence: &Evidence<'_>, things: &[Thing], groups
     };
     for (at, thing) in things.iter().enumerate() {
         let orphan = &judged[thing.members[0]];
-        // The recorder stands twice: as it says itself, and among the processes.
+        // The recorder stands twice, as it says itself and among the processes, or with all of its name.
         let alone = (0..things.len()).all(|other| {
             other == at
                 || groups.root(other) != groups.root(at)
+                || things[other].mirror
                 || is_recorder(&judged[things[other].members[0]])
         });
         if !alone || !is_orphan(orphan) || orphan.name.quantity != Quantity::Bytes {
@@ -225,7 +226,10 @@ pub(super) fn join_suspects(evidence: &Evidence<'_>, things: &[Thing], groups: &
         .collect();
     for (at, thing) in things.iter().enumerate() {
         let Judged { key, name, .. } = &evidence.judged[thing.members[0]];
-        let moved_by = thing.suspects.first().filter(|s| s.strength >= STANDS_OUT);
+        let moved_by = match thing.suspects.as_slice() {
+            [only] if only.by_name => Some(only),
+            all => all.first().filter(|best| best.strength >= STANDS_OUT),
+        };
         let causes: Vec<Cause<'_>> = if evidence.is_recorder(*key, name) {
             vec![Cause::Recorder]
         } else if is_of_process(name) {

@@ -78,6 +78,7 @@ pub(super) fn maker_of(evidence: &Evidence<'_>, head: &Judged) -> Option<Suspect
         why: "it made the segments".to_owned(),
         strength: 1.0,
         ratio: None,
+        by_name: false,
         of_all: None,
     })
 }

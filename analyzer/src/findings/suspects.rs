@@ -92,6 +92,15 @@ impl Held {
         }
     }
 
+    /// Whether the kernel keeps a thing of this name for it and for nothing else.
+    fn must_hold(self, word: &str) -> bool {
+        match self {
+            Self::AddressSpace => OF_MAPPINGS.contains(&word),
+            Self::Descriptors => is_of_descriptors(word),
+            Self::Threads | Self::Processes => OF_TASKS.contains(&word),
+        }
+    }
+
     /// Whether the kernel can keep a thing of this name for it. Most names do not say; what a thread
     /// and what a mapping consist of do (kernel/fork.c), and so does what a descriptor is, where that
     /// is known.
@@ -139,9 +148,11 @@ fn fits(kind: &str, word: &str) -> bool {
     of_any || !is_of_descriptors(word) || kind == "socket"
 }
 
-/// What a task consists of: the struct, its stack by the names of those who map it, its signals.
+/// What a task consists of: the struct, its number, its stack by the names of those who map it, its
+/// signals.
 const OF_TASKS: &[&str] = &[
     "task_struct",
+    "pid",
     "thread_stack",
     "KernelStack",
     "dup_task_struct",
@@ -270,6 +281,8 @@ pub struct Suspect {
     pub strength: f64,
     /// Objects (or pages, where no objects are counted) for each descriptor, thread, process.
     pub ratio: Option<f64>,
+    /// The kernel's name for what leaks says that it is kept for such things as move here.
+    pub(super) by_name: bool,
     /// What all processes hold, where that moves with the leak and this one has a share of it.
     pub(super) of_all: Option<(Held, Option<String>)>,
 }
@@ -394,6 +407,7 @@ impl Leak<'_> {
             why: format!("{how_many}{}", link.in_words(clue.held)),
             strength: link.strength,
             ratio: link.ratio.map(|(ratio, _)| ratio),
+            by_name: clue.held.must_hold(self.name),
             of_all: None,
         })
     }
@@ -431,6 +445,7 @@ impl Leak<'_> {
                 ),
                 strength: link.strength * share / largest,
                 ratio: link.ratio.map(|(ratio, _)| ratio),
+                by_name: all.held.must_hold(self.name),
                 of_all: Some((all.held, all.kind.map(str::to_owned))),
             })
             .collect()
@@ -531,6 +546,7 @@ pub(super) fn by_life(
         ),
         strength: found.shape / 2.0,
         ratio: None,
+        by_name: false,
         of_all: None,
     })
 }
