@@ -79,10 +79,12 @@ pub(super) fn findings(
                 .filter(|hours| hours.is_finite() && *hours >= 0.0);
         }
     }
+    // A total that stands for itself is not explained by what is beside it.
     findings.sort_by(|a, b| {
         let (a, b) = (&judged[a.head], &judged[b.head]);
-        rank(a)
-            .cmp(&rank(b))
+        let is_leak = |one: &Judged| one.judgement.verdict == Verdict::Leak;
+        is_leak(b)
+            .cmp(&is_leak(a))
             .then_with(|| weight(b).total_cmp(&weight(a)))
     });
     let attribution = things

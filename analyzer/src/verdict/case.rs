@@ -28,7 +28,12 @@ pub(super) fn examine(blocks: &Blocks, floor: f64) -> Judgement {
             ..Judgement::plain(Verdict::Steady, Some(blocks), Vec::new())
         };
     }
-    let count = blocks.t_s.len();
+    // Times so far apart that their distance is no number lie in no stretch.
+    let count = if blocks.span_s.is_finite() {
+        blocks.t_s.len()
+    } else {
+        0
+    };
     if (count as f64) < r::MIN_BLOCKS {
         let text = format!("only {count} stretches of the time have samples");
         let rule = Evidence::new("min_blocks", count as f64, r::MIN_BLOCKS, false, text);
