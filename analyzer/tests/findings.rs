@@ -7,7 +7,7 @@ mod support;
 use std::path::Path;
 
 use memsoak_analyze::findings::Analysis;
-use memsoak_schema::{Label, MetricSpec, Shape, Spec, Trend, Unit, Value};
+use memsoak_schema::{Happening, Label, MetricSpec, Shape, Spec, Trend, Unit, Value};
 use support::{analysed, entities, of_shape};
 
 static MEMINFO: Spec = of_shape(
@@ -166,6 +166,37 @@ fn a_young_life_that_grows_is_a_suspect_and_one_that_ended_gave_its_memory_back(
     assert_eq!(told(&analysis)[0].0, "swaps/job/size_bytes");
     let analysis = record(&dir.path().join("b.db"), 400, job(0, 120));
     assert_eq!(analysis.verdict(), "clean");
+}
+
+#[test]
+fn what_grows_until_the_oom_killer_ends_it_is_a_leak_for_as_long_as_it_lived() {
+    let dir = tempfile::tempdir().unwrap();
+    let victim = |name: &str, pid: Option<i64>| {
+        let path = dir.path().join(name);
+        analysed(&path, &[&MEMINFO, &SWAPS], 400, |tick, source, rows| {
+            if source == 0 {
+                rows.scalar(b"Percpu", 512_i64);
+                return;
+            }
+            if tick < 120 {
+                let values = [Value::Int(1_000 + 40 * tick), Value::Int(7), Value::Null];
+                rows.entity(b"job", b"job", &values);
+                rows.label("pid", Label::Int(77));
+            }
+            if let (Some(pid), 120) = (pid, tick) {
+                let killed = Happening::new("oom_kill", b"Killed process");
+                rows.happened(killed.with("victim_pid", Label::Int(pid)));
+            }
+        })
+    };
+    assert_eq!(victim("ended.db", None).verdict(), "clean");
+    assert_eq!(victim("other.db", Some(78)).verdict(), "clean");
+    let killed = victim("killed.db", Some(77));
+    assert_eq!(killed.verdict(), "leak");
+    let head = &killed.judged[killed.findings[0].head];
+    assert!((head.span_s - 1190.0).abs() < 1.0, "{}", head.span_s);
+    assert!(head.judgement.too_early.is_none());
+    assert!(killed.findings[0].eta_hours.is_none());
 }
 
 #[test]

@@ -4,7 +4,8 @@
 use std::collections::HashSet;
 
 use super::Judged;
-use crate::load::Quantity;
+use super::things::was_killed;
+use crate::load::{Index, Quantity};
 use crate::stats::benjamini_hochberg;
 use crate::verdict::{Evidence, Verdict};
 
@@ -65,6 +66,30 @@ pub(super) fn ask_the_objects(judged: &mut [Judged]) {
                 text: "the number of its objects does not grow like this".to_owned(),
             });
             one.judgement.would_change = Some("objects that grow with the slabs".to_owned());
+        }
+    }
+}
+
+/// What grew until the OOM killer ended it is no warm-up and no job that gives back what it took: it is
+/// not too early to say so.
+pub(super) fn believe_the_oom_killer(index: &Index, judged: &mut [Judged]) {
+    for one in judged {
+        if one.judgement.verdict == Verdict::Suspect
+            && one.judgement.too_early.is_some()
+            && was_killed(index, one)
+        {
+            one.judgement.verdict = Verdict::Leak;
+            one.judgement.too_early = None;
+            one.judgement.would_change = None;
+            let evidence = &mut one.judgement.evidence;
+            evidence.retain(|of| of.passed);
+            evidence.push(Evidence {
+                rule: "oom_killed",
+                measured: 1.0,
+                threshold: 1.0,
+                passed: true,
+                text: "it grew until the kernel killed it for lack of memory".to_owned(),
+            });
         }
     }
 }

@@ -73,7 +73,7 @@ pub(super) fn findings(
         let available = ledgers
             .get(head.key.boot)
             .and_then(|ledger| ledger.as_ref()?.available);
-        if head.name.quantity == Quantity::Bytes {
+        if head.name.quantity == Quantity::Bytes && !head.ended {
             finding.eta_hours = available
                 .map(|bytes| bytes / head.slope_per_hour())
                 .filter(|hours| hours.is_finite() && *hours >= 0.0);

@@ -46,6 +46,8 @@ pub struct Judged {
     pub beside: Option<Beside>,
     /// Its course, where it grew.
     curve: Option<Curve>,
+    /// Seconds from its first sample to its last.
+    pub span_s: f64,
     /// It was gone before the recording ended.
     ended: bool,
 }
@@ -189,6 +191,7 @@ pub fn analyse_beside(
     own_work::judge_again(recording, &index, &works, &again, &mut judged)?;
     discovery::control_false_discoveries(&mut judged);
     discovery::ask_the_objects(&mut judged);
+    discovery::believe_the_oom_killer(&index, &mut judged);
     if let Some(baseline) = baseline {
         compare::weigh(&index, &mut judged, baseline);
     }
@@ -421,6 +424,7 @@ impl<'a> Court<'a> {
         }
         let grew = judgement.last > judgement.first;
         self.judged.push(Judged {
+            span_s: span_s(lives),
             ended: key.entity != 0 && has_ended(lives, self.span_s(key.boot)),
             curve: grew.then(|| curve(lives, self.span_s(key.boot))),
             key,
@@ -428,6 +432,18 @@ impl<'a> Court<'a> {
             judgement,
             beside: None,
         });
+    }
+}
+
+/// Seconds from the first sample to the last, between lives to the width of a cell.
+fn span_s(lives: &[Cells]) -> f64 {
+    match lives {
+        [life] => life.span_s,
+        lives => {
+            let times = || lives.iter().flat_map(|life| &life.t_s);
+            let ends = times().next().zip(times().next_back());
+            ends.map_or(0.0, |(from, to)| to - from)
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use memsoak_schema::{Recording, Trend};
+use memsoak_schema::{Labels, Recording, Trend};
 
 use super::Judged;
 use super::sites::SiteCurve;
@@ -85,21 +85,20 @@ pub(super) fn things(evidence: &Evidence<'_>) -> Vec<Thing> {
 /// Whether it is a suspect that ended: a job that grew and ended gave its memory back, unless it was
 /// the OOM killer that ended it.
 fn has_given_back(evidence: &Evidence<'_>, one: &Judged) -> bool {
-    let number = evidence
-        .index
-        .boots
-        .get(one.key.boot)
-        .map(|boot| boot.boot.boot);
-    let was_killed = || {
-        evidence.index.events.iter().any(|event| {
-            let victim = event
-                .detail
-                .get("victim_pid")
-                .and_then(serde_json::Value::as_i64);
-            Some(event.boot) == number && victim.is_some() && victim == pid(&one.name)
+    one.ended && one.judgement.verdict == Verdict::Suspect && !was_killed(evidence.index, one)
+}
+
+/// Whether the OOM killer ended the process that it is of.
+pub(super) fn was_killed(index: &Index, one: &Judged) -> bool {
+    let number = index.boots.get(one.key.boot).map(|boot| boot.boot.boot);
+    let victim = |detail: &Labels| detail.get("victim_pid").and_then(serde_json::Value::as_i64);
+    one.ended
+        && pid(&one.name).is_some_and(|pid| {
+            index
+                .events
+                .iter()
+                .any(|event| Some(event.boot) == number && victim(&event.detail) == Some(pid))
         })
-    };
-    one.ended && one.judgement.verdict == Verdict::Suspect && !was_killed()
 }
 
 pub(super) fn rank(head: &Judged) -> (bool, bool) {

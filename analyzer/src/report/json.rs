@@ -488,7 +488,7 @@ fn finding_entry(rank: usize, finding: &Finding, analysis: &Analysis) -> Finding
         first: judgement.first,
         last: judgement.last,
         since: judgement.since_s.and_then(|since| clock.at(since)),
-        span_hours: analysis.index.boots[head.key.boot].span_s() / 3600.0,
+        span_hours: head.span_s / 3600.0,
         share_of_growth: finding.share_of_growth,
         eta_hours: finding.eta_hours,
         eta_low_hours: None,

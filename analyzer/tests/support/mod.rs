@@ -93,6 +93,7 @@ pub(crate) fn write_tick(
         let mut rows = Rows::default();
         fill(source, &mut rows);
         writer.write_sample(source, &ok, Some(&rows)).unwrap();
+        writer.write_happenings(source, &rows).unwrap();
     }
     writer.commit_tick(TickCost::default()).unwrap();
 }
