@@ -32,9 +32,9 @@ const MAY_BE_SAME_NUMBER: f64 = 0.2;
 /// ... when the course of one also explains this much of the other's variance.
 const SAME_COURSE: f64 = 0.98;
 
-/// The same of what is known to belong together and comes in few large steps: what the recorder keeps,
-/// slabs of what mappings consist of.
-const SAME_COURSE_IN_STEPS: f64 = 0.9;
+/// The same of what is known to belong together and is little, so that it comes in few steps or lies in
+/// noise: bookkeeping, slabs of what mappings consist of.
+const LITTLE_COURSE: f64 = 0.9;
 
 /// Drops the totals and mounts that grow because the recorder does, and its recording where that lies in
 /// memory: a diagnosis tells of it.
@@ -179,11 +179,6 @@ pub(super) fn join_bookkeeping(evidence: &Evidence<'_>, things: &[Thing], groups
         if !alone || !is_orphan(orphan) || orphan.name.quantity != Quantity::Bytes {
             continue;
         }
-        let course = if is_recorder(orphan) {
-            SAME_COURSE_IN_STEPS
-        } else {
-            SAME_COURSE
-        };
         let manages = |one: &Judged| {
             one.key.boot == orphan.key.boot
                 && one.name.quantity == Quantity::Bytes
@@ -194,7 +189,7 @@ pub(super) fn join_bookkeeping(evidence: &Evidence<'_>, things: &[Thing], groups
                     .as_ref()
                     .zip(orphan.curve.as_ref())
                     .is_some_and(|(x, y)| {
-                        agreement(y, x).is_some_and(|found| found.shape >= course)
+                        agreement(y, x).is_some_and(|found| found.shape >= LITTLE_COURSE)
                     })
         };
         let slope = |at: usize| judged[things[at].members[0]].judgement.slope_per_s;
@@ -298,7 +293,7 @@ pub(super) fn join_same_numbers(evidence: &Evidence<'_>, things: &[Thing], group
             } else if [at, other]
                 .iter()
                 .all(|at| is_of_mappings(&head(*at).name.name))
-                && course(head(at), head(other)) >= SAME_COURSE_IN_STEPS
+                && course(head(at), head(other)) >= LITTLE_COURSE
             {
                 pairs.push((f64::INFINITY, at, other));
             }

@@ -112,9 +112,9 @@ impl Held {
                     && !OF_TASKS.contains(&word)
                     && kind.is_none_or(|kind| fits(kind, word))
             }
-            Self::Threads | Self::Processes => {
-                !OF_MAPPINGS.contains(&word) && !is_of_descriptors(word)
-            }
+            // The stack of a thread is a mapping or two.
+            Self::Threads => !is_of_descriptors(word),
+            Self::Processes => !OF_MAPPINGS.contains(&word) && !is_of_descriptors(word),
         }
     }
 }
