@@ -7,6 +7,7 @@ use rusqlite::{Connection, Rows, Statement};
 
 use crate::digest::{self, Digest, Lanes, Seal, Stamp};
 use crate::file::Context;
+use crate::ids::IdMap;
 use crate::reader::{Recording, what};
 use crate::writer::WHAT_BITS;
 use crate::{Error, Source};
@@ -197,7 +198,7 @@ struct Stream<'s> {
 }
 
 impl Stream<'_> {
-    fn fetch(&mut self, source_of: &HashMap<i64, i64>) -> rusqlite::Result<()> {
+    fn fetch(&mut self, source_of: &IdMap<i64, i64>) -> rusqlite::Result<()> {
         self.next = None;
         while let Some(row) = self.rows.next()? {
             let id: i64 = row.get(0)?;
@@ -220,12 +221,30 @@ impl Stream<'_> {
         }
         Ok(())
     }
+
+    /// The sum over the next rows of one tick up to this one and of one source.
+    fn sum_until(
+        &mut self,
+        tick: i64,
+        source_of: &IdMap<i64, i64>,
+    ) -> rusqlite::Result<Option<(i64, i64, Digest)>> {
+        let Some((at, source, mut sum)) = self.next.filter(|(at, ..)| *at <= tick) else {
+            return Ok(None);
+        };
+        loop {
+            self.fetch(source_of)?;
+            match self.next {
+                Some((next, of, more)) if (next, of) == (at, source) => sum.join(more),
+                _ => return Ok(Some((at, source, sum))),
+            }
+        }
+    }
 }
 
 fn find(connection: &Connection, sources: &[Source]) -> rusqlite::Result<Damage> {
     // One transaction: a recorder may be at work, and all tables are to be of one moment.
     let transaction = connection.unchecked_transaction()?;
-    let mut source_of = HashMap::new();
+    let mut source_of = IdMap::default();
     let mut tables = vec![("scalar", None)];
     for source in sources {
         if source.has_entities {
@@ -264,6 +283,32 @@ fn find(connection: &Connection, sources: &[Source]) -> rusqlite::Result<Damage>
     Ok(damage)
 }
 
+/// The times of ticks that are asked for in order.
+struct Times<'s> {
+    rows: Rows<'s>,
+    at: Option<(i64, Option<i64>)>,
+}
+
+impl<'s> Times<'s> {
+    fn new(rows: Rows<'s>) -> Self {
+        let at = Some((i64::MIN, None));
+        Self { rows, at }
+    }
+
+    fn of(&mut self, tick: i64) -> rusqlite::Result<Option<i64>> {
+        while self.at.is_some_and(|(at, _)| at < tick) {
+            let next = self.rows.next()?;
+            self.at = next
+                .map(|row| Ok::<_, rusqlite::Error>((row.get(0)?, row.get(1)?)))
+                .transpose()?;
+        }
+        Ok(self
+            .at
+            .filter(|(at, _)| *at == tick)
+            .and_then(|(_, time)| time))
+    }
+}
+
 /// A sample as far as it is checked.
 struct Claim {
     stamp: Stamp,
@@ -274,25 +319,25 @@ struct Claim {
 fn compare(
     connection: &Connection,
     streams: &mut [Stream<'_>],
-    source_of: &HashMap<i64, i64>,
+    source_of: &IdMap<i64, i64>,
 ) -> rusqlite::Result<Damage> {
     let mut damage = Damage::default();
-    let mut checks: HashMap<i64, (Check, bool)> = HashMap::new();
-    let mut samples = connection.prepare(
-        "SELECT s.id, s.status, s.keyframe, s.digest, t.boottime_us \
-         FROM sample s LEFT JOIN tick t ON t.tick = s.id >> 24 ORDER BY s.id",
-    )?;
+    let mut checks: IdMap<i64, (Check, bool)> = IdMap::default();
+    let mut samples =
+        connection.prepare("SELECT id, status, keyframe, digest FROM sample ORDER BY id")?;
     let mut samples = samples.query([])?;
+    let mut times = connection.prepare("SELECT tick, boottime_us FROM tick ORDER BY tick")?;
+    let mut times = Times::new(times.query([])?);
     let mut read = || -> rusqlite::Result<Option<Claim>> {
         let Some(row) = samples.next()? else {
             return Ok(None);
         };
-        let status: i64 = row.get(1)?;
+        let (id, status): (i64, i64) = (row.get(0)?, row.get(1)?);
         let stamp = Stamp {
-            id: row.get(0)?,
+            id,
             status,
             keyframe: row.get(2)?,
-            boottime_us: row.get::<_, Option<i64>>(4)?.unwrap_or(i64::MIN),
+            boottime_us: times.of(id >> WHAT_BITS)?.unwrap_or(i64::MIN),
         };
         let digest: Option<i64> = row.get(3)?;
         Ok(Some(Claim {
@@ -314,16 +359,15 @@ fn compare(
             claims.insert(what(claim.stamp.id), claim);
             next = read()?;
         }
-        let mut rows: HashMap<i64, Digest> = HashMap::new();
+        let mut rows: IdMap<i64, Digest> = IdMap::default();
         for stream in streams.iter_mut() {
-            while let Some((at, source, sum)) = stream.next.filter(|(at, ..)| *at <= tick) {
+            while let Some((at, source, sum)) = stream.sum_until(tick, source_of)? {
                 let has_sample = claims.get(&source).is_some_and(|claim| claim.has_rows);
                 if at == tick && has_sample {
                     rows.entry(source).or_default().join(sum);
                 } else {
                     checks.entry(source).or_default().0.stray(sum);
                 }
-                stream.fetch(source_of)?;
             }
         }
         claims.retain(|_, claim| claim.has_rows);

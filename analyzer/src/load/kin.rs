@@ -4,9 +4,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use memsoak_schema::{Error, Recording, Source};
-
-use super::ids::IdMap;
+use memsoak_schema::{Error, IdMap, Recording, Source};
 
 /// The number of the metric that counts how many of a name there are at once: the catalogue counts
 /// from 1.

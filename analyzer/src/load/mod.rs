@@ -10,7 +10,6 @@ mod asleep;
 mod condense;
 mod cursor;
 mod dates;
-mod ids;
 mod index;
 mod kin;
 mod name;

@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
-use memsoak_schema::{Error, Metric, Recording, Source};
+use memsoak_schema::{Error, IdMap, Metric, Recording, Source};
 
 use super::cursor::Cursor;
-use super::ids::IdMap;
 use super::index::{Index, SourceTicks};
 use super::kin::MEMBERS_METRIC;
 use super::name::{SeriesKey, conversion};

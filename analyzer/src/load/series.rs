@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use memsoak_schema::{Error, Kind, Metric, Recording, Source, Trend};
+use memsoak_schema::{Error, IdMap, Kind, Metric, Recording, Source, Trend};
 
 use super::condense::{Builder, Grid};
 use super::cursor::Cursor;
-use super::ids::IdMap;
 use super::index::Index;
 use super::index::SourceTicks;
 use super::kin::MEMBERS_METRIC;

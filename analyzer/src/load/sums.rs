@@ -1,7 +1,8 @@
 //! Sums over things of one name, kept while their rows stream past.
 
+use memsoak_schema::IdMap;
+
 use super::cursor::Cursor;
-use super::ids::IdMap;
 use super::index::SourceTicks;
 use super::kin::Kin;
 
