@@ -276,7 +276,8 @@ pub(super) fn join_same_numbers(evidence: &Evidence<'_>, things: &[Thing], group
     let mut pairs: Vec<(f64, usize, usize)> = Vec::new();
     for (place, &at) in watched.iter().enumerate() {
         for &other in &watched[place + 1..] {
-            if head(at).key.boot != head(other).key.boot {
+            let owned = has_owner(at) && has_owner(other);
+            if owned || head(at).key.boot != head(other).key.boot {
                 continue;
             }
             let course = |one: &Judged, other: &Judged| {
@@ -300,13 +301,16 @@ pub(super) fn join_same_numbers(evidence: &Evidence<'_>, things: &[Thing], group
         }
     }
     pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
+    // By the root of each group.
+    let mut owned = vec![false; things.len()];
+    for at in 0..things.len() {
+        owned[groups.root(at)] |= has_owner(at);
+    }
     for (_, at, other) in pairs {
-        let mut owned = |of: usize| {
-            let root = groups.root(of);
-            (0..things.len()).any(|one| groups.root(one) == root && has_owner(one))
-        };
-        if !(owned(at) && owned(other)) {
+        let either = [at, other].map(|at| owned[groups.root(at)]);
+        if either != [true, true] {
             groups.join(at, other);
+            owned[groups.root(at)] = either[0] || either[1];
         }
     }
 }
