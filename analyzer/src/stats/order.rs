@@ -74,7 +74,7 @@ impl Wanted {
 }
 
 impl Order {
-    /// The quantiles `q` of values in any order, whose [`extremes`] are known, as
+    /// The quantiles `q` of values in any order, whose smallest and largest are known, as
     /// [`super::quantile`] gives them one by one.
     ///
     /// The values are counted into bins of equal width, and only those of the bins that hold the
