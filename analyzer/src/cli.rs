@@ -274,6 +274,10 @@ fn write_report(args: &ReportArgs, out: &mut impl Write) -> anyhow::Result<u8> {
             finding.rank, finding.verdict, finding.series
         )?;
     }
+    for one in report.critical() {
+        let at = one.at.as_deref().unwrap_or("an unknown time");
+        writeln!(out, "critical: {} at {at}", one.id)?;
+    }
     for path in paths {
         writeln!(out, "wrote {}", path.display())?;
     }

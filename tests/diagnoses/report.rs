@@ -85,6 +85,19 @@ fn the_report_tells_diagnoses_exhaustion_and_growth_between_marks() {
     assert!(text.contains("and is used up in "), "{text}");
 }
 
+/// Who reads nothing but the first line is to know it, also where no series leaks.
+#[test]
+fn the_headline_names_what_is_critical() {
+    let (_, quiet) = report_of(&Plot::default(), |_, _| {});
+    assert!(quiet.starts_with("# memsoak: no leak found\n"), "{quiet}");
+    let (json, text) = report_of(&Plot::default(), |tick, machine| {
+        machine.set("vmstat", "oom_kill", i64::from(tick >= 80) + 2);
+    });
+    assert_eq!(json["verdict"], "clean");
+    let first = text.lines().next().unwrap();
+    assert_eq!(first, "# memsoak: no leak found; critical: `oom_kill`");
+}
+
 #[test]
 fn a_group_that_grows_towards_its_limit_has_an_end_of_its_own() {
     let plot = Plot {

@@ -122,6 +122,14 @@ pub(super) fn add(
     Ok(())
 }
 
+impl Report {
+    /// The diagnoses that nobody should miss.
+    pub fn critical(&self) -> impl Iterator<Item = &DiagnosisEntry> {
+        let all = self.diagnoses.iter();
+        all.filter(|one| one.severity == Severity::Critical)
+    }
+}
+
 fn entry(analysis: &Analysis, one: Diagnosis) -> DiagnosisEntry {
     let index = &analysis.index;
     let clock = Clock {

@@ -98,7 +98,7 @@ fn headline(report: &Report) -> String {
         .count();
     let suspects = report.findings.len() - leaks;
     let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
-    match (report.verdict, report.findings.first()) {
+    let found = match (report.verdict, report.findings.first()) {
         ("leak" | "suspect", Some(first)) => {
             let mut parts = Vec::new();
             if leaks > 0 {
@@ -117,6 +117,19 @@ fn headline(report: &Report) -> String {
         }
         ("inconclusive", _) => "inconclusive, the recording is too short to judge".to_owned(),
         _ => "no leak found".to_owned(),
+    };
+    // Who reads no further is to know that memory ran out.
+    let mut critical: Vec<String> = Vec::new();
+    for one in report.critical() {
+        let id = code(one.id);
+        if !critical.contains(&id) {
+            critical.push(id);
+        }
+    }
+    if critical.is_empty() {
+        found
+    } else {
+        format!("{found}; critical: {}", critical.join(", "))
     }
 }
 
