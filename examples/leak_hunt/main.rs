@@ -19,33 +19,45 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
 use cast::{Leaker, Player};
+use clap::Parser;
 use memsoak_analyze::report;
 use memsoak_record::run;
-
-const USAGE: &str = "\
-usage: leak_hunt [--seconds 600] [--interval-ms 1000] [--alone] [--kinds KIND,...]
-                 [--beside NAME,...] [--out DIR] [--again]
-  --seconds N      how long to record
-  --interval-ms N  the recorder's interval
-  --alone          one recording for each leaker instead of one for all
-  --kinds KIND,... which leakers take part; all of them by default
-  --beside NAME,.. other programs that run and do not leak, by the beginning of their names
-  --out DIR        where recordings and reports go; target/leak_hunt by default
-  --again          analyses and scores what stands there already";
 
 /// Steps that each player takes in a recording.
 const STEPS: u32 = 600;
 
+/// Records this machine while known leakers and innocent neighbours run, and scores the report.
+#[derive(Parser)]
 struct Hunt {
+    /// How long to record
+    #[arg(long, value_name = "N", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
-    interval: Duration,
+    /// The recorder's interval
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    interval_ms: u64,
+    /// One recording for each leaker instead of one for all
+    #[arg(long)]
     alone: bool,
+    /// Which leakers take part; all of them by default
+    #[arg(long = "kinds", value_name = "KIND", value_delimiter = ',', value_parser = kind)]
     leakers: Vec<&'static Leaker>,
+    /// Other programs that run and do not leak, by the beginning of their names
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
     beside: Vec<String>,
+    /// Where recordings and reports go; those of an earlier hunt there are replaced
+    #[arg(long, value_name = "DIR", default_value = "target/leak_hunt")]
     out: PathBuf,
+    /// Analyse and score what stands there already
+    #[arg(long)]
     again: bool,
+}
+
+fn kind(name: &str) -> Result<&'static Leaker, String> {
+    cast::leaker_of(name).ok_or_else(|| {
+        let known: Vec<&str> = cast::LEAKERS.iter().map(|leaker| leaker.kind).collect();
+        format!("the leakers are {}", known.join(", "))
+    })
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -57,9 +69,9 @@ fn main() -> anyhow::Result<ExitCode> {
     if lab::kinds().any(|kind| args.first().is_some_and(|first| first == kind.name)) {
         return Ok(lab::main(&args));
     }
-    let hunt = parse(&args)?;
-    if hunt.out.exists() && !hunt.again {
-        std::fs::remove_dir_all(&hunt.out)?;
+    let mut hunt = Hunt::parse();
+    if hunt.leakers.is_empty() {
+        hunt.leakers = cast::LEAKERS.iter().collect();
     }
     let mut failures = 0;
     if hunt.alone {
@@ -74,52 +86,13 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(u8::from(failures > 0)))
 }
 
-fn parse(args: &[String]) -> anyhow::Result<Hunt> {
-    let mut hunt = Hunt {
-        seconds: 600,
-        interval: Duration::from_secs(1),
-        alone: false,
-        leakers: cast::LEAKERS.iter().collect(),
-        beside: Vec::new(),
-        out: PathBuf::from("target/leak_hunt"),
-        again: false,
-    };
-    let mut args = args.iter();
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "--alone" => hunt.alone = true,
-            "--again" => hunt.again = true,
-            "--seconds" => hunt.seconds = args.next().context(USAGE)?.parse()?,
-            "--interval-ms" => {
-                hunt.interval = Duration::from_millis(args.next().context(USAGE)?.parse()?);
-            }
-            "--out" => hunt.out = args.next().context(USAGE)?.into(),
-            "--beside" => {
-                let names = args.next().context(USAGE)?.split(',');
-                hunt.beside = names.map(str::to_owned).collect();
-            }
-            "--kinds" => {
-                hunt.leakers = args
-                    .next()
-                    .context(USAGE)?
-                    .split(',')
-                    .map(|kind| cast::leaker_of(kind).with_context(|| format!("no leaker {kind}")))
-                    .collect::<anyhow::Result<_>>()?;
-            }
-            _ => bail!(USAGE),
-        }
-    }
-    ensure!(hunt.seconds > 0, "--seconds needs a number above 0");
-    Ok(hunt)
-}
-
 impl Hunt {
     /// Records, analyses and scores in one folder; returns how much was wrong.
     fn at(&self, folder: &Path, leakers: &[&'static Leaker]) -> anyhow::Result<usize> {
         let db = folder.join("soak.db");
         let truth = folder.join("truth.tsv");
         if !self.again {
-            std::fs::create_dir_all(folder)?;
+            remove_earlier(folder)?;
             cast::write_truths(&truth, &self.record(&db, folder, leakers)?)?;
         }
         let out = folder.join("report");
@@ -157,7 +130,7 @@ impl Hunt {
         );
         run::run(&run::Options {
             db: db.to_owned(),
-            interval: self.interval,
+            interval: Duration::from_millis(self.interval_ms),
             duration: Some(Duration::from_secs(self.seconds)),
             every: Vec::new(),
             without: Vec::new(),
@@ -170,4 +143,20 @@ impl Hunt {
         })?;
         players.into_iter().map(Player::end).collect()
     }
+}
+
+/// Makes room for a hunt: removes what an earlier one has left, and nothing else.
+fn remove_earlier(folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name == "report" {
+            std::fs::remove_dir_all(entry.path())?;
+        } else if name == "truth.tsv" || name.starts_with("soak.db") {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
