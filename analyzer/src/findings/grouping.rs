@@ -6,9 +6,9 @@ use memsoak_schema::Trend;
 
 use super::attribution::Attribution;
 use super::joining::{
-    Groups, drop_own, fold_mounts, fold_names, fold_totals, join_bookkeeping, join_same_numbers,
-    join_suspects,
+    Groups, drop_own, fold_mounts, fold_names, fold_totals, join_bookkeeping, join_suspects,
 };
+use super::numbers::join_same_numbers;
 use super::search::{counted_totals, maker_of, suspects_of};
 use super::sites::allocated_by;
 use super::slabs::join_extensions;

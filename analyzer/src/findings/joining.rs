@@ -5,10 +5,8 @@ use std::collections::HashMap;
 use memsoak_schema::Trend;
 
 use super::Judged;
-use super::suspects::{Held, STANDS_OUT, is_of_mappings, pid};
-use super::things::{
-    Evidence, Thing, has_no_owner, is_held_file, is_of_process, is_on_mount, is_part_of, parts,
-};
+use super::suspects::{Held, STANDS_OUT, pid};
+use super::things::{Evidence, Thing, is_held_file, is_of_process, is_on_mount, is_part_of, parts};
 use crate::ledger::UNACCOUNTED;
 use crate::load::Quantity;
 use crate::stats::agreement;
@@ -22,19 +20,19 @@ const EXPLAINED: f64 = 0.7;
 /// the upper tables of a process, a struct for each area.
 const BOOKKEEPING: f64 = 0.05;
 
-/// Two caches that gain the same number of objects, to this share, hold parts of the same things ...
-const SAME_NUMBER: f64 = 0.05;
-
-/// ... or to this one, where the intervals of both slopes allow that it is the same: objects on a CPU's
-/// slab count as taken, so that small numbers come in steps of a slab.
-const MAY_BE_SAME_NUMBER: f64 = 0.2;
-
-/// ... when the course of one also explains this much of the other's variance.
-const SAME_COURSE: f64 = 0.98;
+/// Two series have the same course when one explains this much of the other's variance.
+pub(super) const SAME_COURSE: f64 = 0.98;
 
 /// The same of what is known to belong together and is little, so that it comes in few steps or lies in
 /// noise: bookkeeping, slabs of what mappings consist of.
-const LITTLE_COURSE: f64 = 0.9;
+pub(super) const LITTLE_COURSE: f64 = 0.9;
+
+/// How much of the variance of one a line over the other explains, 0 where either fell.
+pub(super) fn course(one: &Judged, other: &Judged) -> f64 {
+    let curves = one.curve.as_ref().zip(other.curve.as_ref());
+    let found = curves.and_then(|(y, x)| agreement(y, x));
+    found.map_or(0.0, |found| found.shape)
+}
 
 /// Drops the totals and mounts that grow because the recorder does, and its recording where that lies in
 /// memory: a diagnosis tells of it.
@@ -184,13 +182,7 @@ pub(super) fn join_bookkeeping(evidence: &Evidence<'_>, things: &[Thing], groups
                 && one.name.quantity == Quantity::Bytes
                 && !is_recorder(one)
                 && orphan.judgement.slope_per_s <= BOOKKEEPING * one.judgement.slope_per_s
-                && one
-                    .curve
-                    .as_ref()
-                    .zip(orphan.curve.as_ref())
-                    .is_some_and(|(x, y)| {
-                        agreement(y, x).is_some_and(|found| found.shape >= LITTLE_COURSE)
-                    })
+                && course(orphan, one) >= LITTLE_COURSE
         };
         let slope = |at: usize| judged[things[at].members[0]].judgement.slope_per_s;
         let largest = (0..things.len())
@@ -251,78 +243,6 @@ pub(super) fn join_suspects(evidence: &Evidence<'_>, things: &[Thing], groups: &
             groups.join(at, *first_of.entry((key.boot, cause)).or_insert(at));
         }
     }
-}
-
-/// Caches that gain the same number of objects along the same course hold parts of the same things, and
-/// so does a cache with something that has an owner: the inodes of shared memory segments. What mappings
-/// consist of is one thing in any number: a node of the tree has many.
-///
-/// The closest numbers are joined first, and never two groups of which each has an owner: many leaks at
-/// once may happen to have like numbers.
-pub(super) fn join_same_numbers(evidence: &Evidence<'_>, things: &[Thing], groups: &mut Groups) {
-    let judged = evidence.judged;
-    let head = |at: usize| &judged[things[at].members[0]];
-    let has_owner = |at: usize| {
-        let best = things[at].suspects.first();
-        !has_no_owner(&head(at).name) || best.is_some_and(|best| best.strength >= STANDS_OUT)
-    };
-    let watched: Vec<usize> = (0..things.len())
-        .filter(|at| !evidence.is_recorder(head(*at).key, &head(*at).name))
-        .collect();
-    let count = |at: usize| {
-        let mut members = things[at].members.iter().map(|one| &judged[*one]);
-        members.find(|one| one.name.quantity == Quantity::Count && one.name.trend == Trend::Count)
-    };
-    let mut pairs: Vec<(f64, usize, usize)> = Vec::new();
-    for (place, &at) in watched.iter().enumerate() {
-        for &other in &watched[place + 1..] {
-            let owned = has_owner(at) && has_owner(other);
-            if owned || head(at).key.boot != head(other).key.boot {
-                continue;
-            }
-            let course = |one: &Judged, other: &Judged| {
-                let curves = one.curve.as_ref().zip(other.curve.as_ref());
-                curves
-                    .and_then(|(x, y)| agreement(y, x))
-                    .map_or(0.0, |found| found.shape)
-            };
-            if let Some((one, another)) = count(at).zip(count(other))
-                && let Some(apart) = numbers_apart(one, another)
-                && course(one, another) >= SAME_COURSE
-            {
-                pairs.push((apart, at, other));
-            } else if [at, other]
-                .iter()
-                .all(|at| is_of_mappings(&head(*at).name.name))
-                && course(head(at), head(other)) >= LITTLE_COURSE
-            {
-                pairs.push((f64::INFINITY, at, other));
-            }
-        }
-    }
-    pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
-    // By the root of each group.
-    let mut owned = vec![false; things.len()];
-    for at in 0..things.len() {
-        owned[groups.root(at)] |= has_owner(at);
-    }
-    for (_, at, other) in pairs {
-        let either = [at, other].map(|at| owned[groups.root(at)]);
-        if either != [true, true] {
-            groups.join(at, other);
-            owned[groups.root(at)] = either[0] || either[1];
-        }
-    }
-}
-
-/// By which share of the larger one two numbers differ that may be the same.
-fn numbers_apart(one: &Judged, other: &Judged) -> Option<f64> {
-    let (one, other) = (&one.judgement, &other.judgement);
-    let apart = (one.growth - other.growth).abs() / one.growth.max(other.growth);
-    let may_be_equal = one.slope_low_per_s <= other.slope_high_per_s
-        && other.slope_low_per_s <= one.slope_high_per_s;
-    let same = apart <= SAME_NUMBER || (apart <= MAY_BE_SAME_NUMBER && may_be_equal);
-    same.then_some(apart)
 }
 
 /// Sets that are joined (union-find).

@@ -7,6 +7,7 @@ mod curve;
 mod discovery;
 mod grouping;
 mod joining;
+mod numbers;
 mod own_work;
 mod search;
 mod sites;

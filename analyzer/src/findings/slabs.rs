@@ -6,7 +6,6 @@ use memsoak_schema::{Error, Recording};
 
 use super::Judged;
 use super::joining::Groups;
-use super::suspects::STANDS_OUT;
 use super::things::{Evidence, Thing, has_no_owner, is_same_thing};
 use crate::load::{Index, Quantity, SeriesKey, points};
 
@@ -115,12 +114,6 @@ fn is_plain_kmalloc(name: &str) -> bool {
     name.starts_with("kmalloc-") && !kinds.iter().any(|kind| name.starts_with(kind))
 }
 
-/// Whether a suspect of it stands out.
-fn is_known(thing: &Thing) -> bool {
-    let best = thing.suspects.first();
-    best.is_some_and(|best| best.strength >= STANDS_OUT)
-}
-
 /// A kmalloc cache of which no suspect stands out and that gains one object for each slab that others
 /// gain holds the vectors of those slabs (mm/slub.c, `alloc_slab_obj_exts`): it belongs to the one of
 /// most slabs.
@@ -142,7 +135,7 @@ pub(super) fn join_extensions(evidence: &Evidence<'_>, things: &[Thing], groups:
             (0..things.len()).all(|other| other == at || groups.root(other) != groups.root(at));
         if !alone
             || !has_no_owner(&one.name)
-            || is_known(&things[at])
+            || things[at].is_blamed()
             || !is_plain_kmalloc(&one.name.name)
         {
             continue;

@@ -7,7 +7,7 @@ use memsoak_schema::{Labels, Recording, Trend};
 use super::Judged;
 use super::sites::SiteCurve;
 use super::slabs::Layouts;
-use super::suspects::{Clue, Life, Suspect, pid};
+use super::suspects::{Clue, Life, STANDS_OUT, Suspect, pid};
 use crate::load::{Index, Quantity, SeriesKey, SeriesName};
 use crate::verdict::Verdict;
 
@@ -48,6 +48,14 @@ pub(super) struct Thing {
     pub(super) suspects: Vec<Suspect>,
     /// A sum over one name that one bearer makes up: it says nothing that this one does not.
     pub(super) mirror: bool,
+}
+
+impl Thing {
+    /// Whether a suspect of it stands out.
+    pub(super) fn is_blamed(&self) -> bool {
+        let best = self.suspects.first();
+        best.is_some_and(|best| best.strength >= STANDS_OUT)
+    }
 }
 
 /// The things of which a series is called.
