@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use memsoak_analyze::findings::Analysis;
@@ -113,8 +114,11 @@ fn record<T: Into<Seen>>(path: &Path, at: impl Fn(i64) -> T) -> Analysis {
                 rows.scalar(b"file-nr.allocated", seen.files.unwrap_or_else(held));
             }
             _ => {
-                for (number, creator) in seen.segments.into_iter().enumerate() {
-                    let name = number.to_string();
+                let mut made: BTreeMap<i64, u32> = BTreeMap::new();
+                for creator in seen.segments {
+                    let number = made.entry(creator).or_default();
+                    *number += 1;
+                    let name = format!("{creator}.{number}");
                     rows.entity(name.as_bytes(), name.as_bytes(), &[Value::Int(65_536)]);
                     rows.label("pid", Label::Int(creator));
                 }
@@ -383,4 +387,28 @@ fn segments_that_are_made_one_after_the_other_are_added_up_with_their_maker() {
     assert_eq!(told.len(), 1, "{told:#?}");
     assert_eq!(told[0].0, "sysvshm/segments[500]/rss_bytes");
     assert_eq!(told[0].2, ["maker"]);
+}
+
+#[test]
+fn a_number_that_many_have_alike_says_not_whose_a_cache_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let joined = |makers: i64| {
+        let path = dir.path().join(format!("{makers}.db"));
+        let analysis = record(&path, |tick| {
+            let processes = (0..makers).map(|at| (500 + at, "maker", 900, 1, 4));
+            let each = usize::try_from(tick / 4).unwrap();
+            Seen {
+                processes: innocents(tick).into_iter().chain(processes).collect(),
+                caches: vec![("shmem_inode_cache", 70 + tick / 4)],
+                segments: (0..makers).flat_map(|at| vec![500 + at; each]).collect(),
+                files: None,
+            }
+        });
+        let heads = told(&analysis).into_iter().map(|told| told.0);
+        !heads
+            .into_iter()
+            .any(|head| head.contains("shmem_inode_cache"))
+    };
+    assert!(joined(2));
+    assert!(!joined(9));
 }
