@@ -21,6 +21,7 @@ static PROCESS: Spec = entities(
         MetricSpec::gauge("fds", Unit::Count)
             .judged(Trend::Count)
             .part_of("fs/file-nr.allocated"),
+        MetricSpec::gauge("vm_size_kib", Unit::Kib).judged(Trend::Clue),
     ],
 );
 
@@ -94,7 +95,8 @@ fn record<T: Into<Seen>>(path: &Path, at: impl Fn(i64) -> T) -> Analysis {
         match source {
             0 => {
                 for (pid, name, anon, threads, fds) in seen.processes {
-                    let values = [anon, threads, fds].map(Value::Int);
+                    let values = [anon, threads, fds, address_space_kib(name, tick)];
+                    let values = values.map(Value::Int);
                     rows.entity(format!("{pid}.1").as_bytes(), name.as_bytes(), &values);
                     rows.label("pid", Label::Int(pid));
                     if let Some(kind) = newest_fds(name) {
@@ -125,6 +127,17 @@ fn record<T: Into<Seen>>(path: &Path, at: impl Fn(i64) -> T) -> Analysis {
             }
         }
     })
+}
+
+/// The address space of a process: one maps thirty pages a tick, one takes a page for every three of
+/// these, all others stay.
+fn address_space_kib(name: &str, tick: i64) -> i64 {
+    90_000
+        + match name {
+            "maps" => 4 * uneven(tick, 30),
+            "grows-a-little" => 4 * uneven(tick, 10),
+            _ => 0,
+        }
 }
 
 /// What the descriptors of some are, by their names.
@@ -278,6 +291,23 @@ fn what_mappings_consist_of_is_one_finding() {
         told[0].0.starts_with("slabinfo/vm_area_struct/"),
         "{told:#?}"
     );
+}
+
+#[test]
+fn mappings_belong_to_the_process_that_has_the_address_space_for_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let analysis = record(&dir.path().join("a.db"), |tick| {
+        let mut processes = innocents(tick);
+        processes.push((500, "maps", 900, 1, 4));
+        processes.push((501, "grows-a-little", 900, 1, 4));
+        (
+            processes,
+            vec![("vm_area_struct", 9_000 + uneven(tick, 30))],
+        )
+    });
+    let told = told(&analysis);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!(told[0].2, ["maps"], "{told:#?}");
 }
 
 #[test]
