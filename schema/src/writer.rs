@@ -39,6 +39,18 @@ pub(crate) struct Slot {
     pub(crate) face: u64,
 }
 
+impl Slot {
+    /// Samples since it was there.
+    fn age(&self, round: u32) -> u32 {
+        round.wrapping_sub(self.round)
+    }
+}
+
+/// A thing that is gone is remembered, so that it is the same where it comes back. Of more than this
+/// many beside those that are there the longer gone half is forgotten: most are of processes, which
+/// never come back, and would be kept for as long as the machine runs.
+const GONE_KEPT: usize = 256;
+
 #[derive(Debug)]
 pub(crate) struct SourceState {
     pub(crate) id: i64,
@@ -347,6 +359,19 @@ impl Writer {
                 }
             }
             source.loaded = false;
+            if is_entity && source.slots.len() > 2 * all.len() + GONE_KEPT {
+                let gone = source.slots.values().filter(|slot| !slot.present);
+                let mut ages: Vec<u32> = gone.map(|slot| slot.age(round)).collect();
+                let middle = ages.len() / 2;
+                let (_, limit, _) = ages.select_nth_unstable(middle);
+                source.slots.retain(|key, slot| {
+                    let stays = slot.present || slot.age(round) < *limit;
+                    if !stays {
+                        undo.note_slot(index, key, Some(slot.clone()));
+                    }
+                    stays
+                });
+            }
         }
         source.digest.join(sum);
         Ok(stored)

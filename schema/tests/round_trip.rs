@@ -497,3 +497,41 @@ fn a_file_that_was_left_blank_by_a_crash_is_taken_up() {
     begin(&path, "b1").end_run(1, "stopped").unwrap();
     assert_eq!(Recording::open(&path).unwrap().runs().unwrap().len(), 1);
 }
+
+/// What is gone for long is forgotten, or a recorder would keep each process that ever was.
+#[test]
+fn a_thing_that_comes_back_is_the_same_unless_hundreds_came_and_went_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let mut writer = begin(&path, "b1");
+    let mut second = 0;
+    let mut show = |names: &[&str]| {
+        second += 1;
+        let swaps: Vec<(&str, i64)> = names.iter().map(|name| (*name, 7)).collect();
+        tick(&mut writer, second, 5, Some(&swaps));
+    };
+    show(&["stays", "returns"]);
+    for churn in 0..20 {
+        show(&["stays", &format!("soon{churn}")]);
+    }
+    show(&["stays", "returns"]);
+    for churn in 0..600 {
+        show(&["stays", &format!("late{churn}")]);
+    }
+    show(&["stays", "returns"]);
+    drop(writer);
+    let db = rusqlite::Connection::open(&path).unwrap();
+    let entities = |name: &str| -> i64 {
+        let sql = "SELECT count(*) FROM entity WHERE name = ?";
+        db.query_row(sql, [name], |row| row.get(0)).unwrap()
+    };
+    assert_eq!((entities("stays"), entities("returns")), (1, 2));
+    let seen: i64 = db
+        .query_row(
+            "SELECT count(*) FROM swaps JOIN entity USING (entity) WHERE name = 'returns' AND used_kib = 7",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert!(seen >= 3, "{seen}");
+}
