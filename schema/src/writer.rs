@@ -46,10 +46,14 @@ impl Slot {
     }
 }
 
-/// A thing that is gone is remembered, so that it is the same where it comes back. Of more than this
-/// many beside those that are there the longer gone half is forgotten: most are of processes, which
-/// never come back, and would be kept for as long as the machine runs.
+/// A thing that is gone is remembered, so that it is the same where it comes back. Where there are more
+/// than this many beside those that are there, those are forgotten that are gone for long: most are of
+/// processes, which never come back, and would be kept for as long as the machine runs.
 const GONE_KEPT: usize = 256;
+
+/// Samples after which a thing is gone for long: an hour of a source that is read every minute. A sample
+/// or two without a thing, even without any, are no reason to call it another one.
+const GONE_SAMPLES: u32 = 60;
 
 #[derive(Debug)]
 pub(crate) struct SourceState {
@@ -360,12 +364,8 @@ impl Writer {
             }
             source.loaded = false;
             if is_entity && source.slots.len() > 2 * all.len() + GONE_KEPT {
-                let gone = source.slots.values().filter(|slot| !slot.present);
-                let mut ages: Vec<u32> = gone.map(|slot| slot.age(round)).collect();
-                let middle = ages.len() / 2;
-                let (_, limit, _) = ages.select_nth_unstable(middle);
                 source.slots.retain(|key, slot| {
-                    let stays = slot.present || slot.age(round) < *limit;
+                    let stays = slot.present || slot.age(round) <= GONE_SAMPLES;
                     if !stays {
                         undo.note_slot(index, key, Some(slot.clone()));
                     }

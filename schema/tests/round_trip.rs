@@ -519,6 +519,12 @@ fn a_thing_that_comes_back_is_the_same_unless_hundreds_came_and_went_meanwhile()
         show(&["stays", &format!("late{churn}")]);
     }
     show(&["stays", "returns"]);
+    // One sample finds nothing at all.
+    let many: Vec<String> = (0..700).map(|number| format!("many{number}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    show(&many);
+    show(&[]);
+    show(&many);
     drop(writer);
     let db = rusqlite::Connection::open(&path).unwrap();
     let entities = |name: &str| -> i64 {
@@ -526,6 +532,7 @@ fn a_thing_that_comes_back_is_the_same_unless_hundreds_came_and_went_meanwhile()
         db.query_row(sql, [name], |row| row.get(0)).unwrap()
     };
     assert_eq!((entities("stays"), entities("returns")), (1, 2));
+    assert!(many.iter().all(|name| entities(name) == 1));
     let seen: i64 = db
         .query_row(
             "SELECT count(*) FROM swaps JOIN entity USING (entity) WHERE name = 'returns' AND used_kib = 7",
